@@ -1,0 +1,3 @@
+"""fedgrow: grow a larger transformer together, sharing neither data nor models."""
+
+__version__ = "0.1.0"

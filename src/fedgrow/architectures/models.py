@@ -1,0 +1,149 @@
+"""Hugging Face models in and out: load a folder or hub id with a task's head, build an empty one, copy a configuration."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers import AutoConfig
+from transformers.initialization import no_init_weights
+
+from fedgrow.architectures.shape import Shape
+from fedgrow.architectures.table import Family, family_of
+from fedgrow.errors import ArchitectureError, FedgrowError
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a block whose random draws (new heads, dropout) depend on this seed alone, and leave no trace."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def load_config(folder: str | Path) -> Any:
+    """Load the configuration of a local folder or hub id.
+
+    Raises:
+        FedgrowError: there is no such folder or hub id, or its configuration cannot be read.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FedgrowError(
+            f"model {str(folder)!r}: no Hugging Face folder or reachable hub id ({reason}); "
+            "give a folder that holds config.json and model.safetensors, or a hub id while online"
+        ) from None
+
+
+def load_model(folder: str | Path, head: str | None, *, seed: int = 0, **overrides: Any) -> tuple[nn.Module, list[str]]:
+    """Load a model in float32 with a task's head (None: the bare body).
+
+    Parts that the folder does not have (a head, a pooler) start at random from ``seed``.
+
+    Args:
+        folder: local folder or hub id.
+        head: name of the head in the family's table.
+        seed: seed of newly made parts.
+        overrides: configuration values, such as ``id2label``.
+
+    Returns:
+        The model, and the names of newly made tensors.
+
+    Raises:
+        FedgrowError: the folder cannot be loaded, or a tensor in it is unknown to the table (named).
+    """
+    config = load_config(folder)
+    family = family_of(config)
+    if head is not None and head not in family.heads:
+        raise FedgrowError(
+            f"model {str(folder)!r}: {family.family} has no head for {head}; it has {', '.join(family.heads)}"
+        )
+    auto = getattr(transformers, family.heads[head].auto_class if head else "AutoModel")
+    try:
+        with seeded(seed), _quiet():
+            model, info = auto.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False,
+                attn_implementation="sdpa", use_safetensors=True, **overrides,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FedgrowError(f"model {str(folder)!r} cannot be loaded: {reason}") from None
+    _check_loading(folder, family, head, info)
+    return model.eval(), sorted(info["missing_keys"])
+
+
+def _check_loading(folder: str | Path, family: Family, head: str | None, info: dict[str, Any]) -> None:
+    """Refuse tensors that transformers would drop in silence and body tensors that it would make up."""
+    private = {s.name for h in (None, *family.heads) for s in family.specs(h) if s.part != "body"}
+    private |= {f"{family.prefix}.{name}" for name in family.pooler}
+    for name in sorted(info["unexpected_keys"]):
+        if name not in private and not name.startswith("cls."):
+            raise ArchitectureError(
+                f"model {str(folder)!r}: the table of {family.family} does not know tensor {name}; "
+                "growing without it would change the model, so it is refused"
+            )
+    for name in sorted(info["missing_keys"]):
+        if name not in private:
+            raise ArchitectureError(f"model {str(folder)!r}: tensor {name} is missing")
+
+
+def large_config(config: Any, family: Family, shape: Shape, eps_factor: float = 1.0) -> Any:
+    """Return a copy of a configuration with another shape, and its norms' epsilon scaled."""
+    large = copy.deepcopy(config)
+    for field, value in family.config_values(shape).items():
+        setattr(large, field, value)
+    eps_field = family.config["norm_eps"]
+    setattr(large, eps_field, getattr(config, eps_field) * eps_factor)
+    large.dtype = "float32"
+    return large
+
+
+def new_model(config: Any, head: str | None, *, seed: int) -> nn.Module:
+    """Build a model from a configuration with freshly drawn weights."""
+    with seeded(seed), _quiet():
+        return _class(config, head)(config).eval()
+
+
+def empty_model(config: Any, head: str | None) -> nn.Module:
+    """Build a model whose parameters have shapes but no memory (buffers are real), for functional calls."""
+    with no_init_weights(), _quiet():
+        model = _class(config, head)(config).eval()
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            meta = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+            setattr(module, name, meta)
+    return model
+
+
+def _class(config: Any, head: str | None) -> Any:
+    family = family_of(config)
+    name = family.heads[head].architecture if head else None
+    if name is None:
+        return lambda c: transformers.AutoModel.from_config(c, attn_implementation="sdpa")
+    cls = getattr(transformers, name)
+
+    def build(c: Any) -> nn.Module:
+        c = copy.deepcopy(c)
+        c.architectures = [name]
+        return cls._from_config(c, attn_implementation="sdpa")
+
+    return build
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from logging about parts that we make or drop on purpose; errors still raise."""
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

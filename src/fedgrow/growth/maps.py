@@ -1,0 +1,214 @@
+"""Linear maps of shape (large, small) along one axis, applied as what they are.
+
+A map acts on a chosen dimension of a tensor. ``Matrix`` is a plain product; ``Selection`` is a gather with a
+scale; ``LowRank`` adds two thin products to a gather; ``Chain`` applies one map after another; ``Blocks`` lays
+several maps one after the other for a fused dimension (GPT-2's q, k and v).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Map(Protocol):
+    """A linear map from an axis of size ``small`` to one of size ``large``."""
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the map."""
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the map."""
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Map dimension ``dim`` of ``x`` from ``small`` to ``large``."""
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """Return the map as a matrix."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A dense map; with a leading layer axis it maps every layer of a stacked tensor by its own matrix."""
+
+    weight: Float[Tensor, "*layers large small"]
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the map."""
+        return self.weight.shape[-2]
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the map."""
+        return self.weight.shape[-1]
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Map dimension ``dim`` of ``x``; a per-layer map expects the layers of ``x`` in dimension 0."""
+        if self.weight.dim() == 3:
+            moved = x.movedim(dim, 1)
+            rest = moved.shape[2:]
+            return torch.bmm(self.weight, moved.flatten(2) if rest else moved[..., None]).reshape(
+                x.shape[0], self.large, *rest
+            ).movedim(1, dim)
+        if dim % x.dim() == x.dim() - 1:
+            return x @ self.weight.mT
+        if dim % x.dim() == x.dim() - 2:
+            return self.weight @ x
+        return torch.tensordot(self.weight, x, dims=([1], [dim % x.dim()])).movedim(0, dim)
+
+    def dense(self) -> Float[Tensor, "*layers large small"]:
+        """Return the matrix itself."""
+        return self.weight
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A structured map: entry i of the large axis is ``scale[i]`` times entry ``index[i]`` of the small one.
+
+    An index equal to ``small`` stands for the mean of all small entries.
+    """
+
+    index: Int[Tensor, "large"]
+    scale: Float[Tensor, "large"]
+    size: int
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the map."""
+        return len(self.index)
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the map."""
+        return self.size
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Gather and scale along ``dim``."""
+        if self.is_identity:
+            return x
+        if self._has_mean:
+            x = torch.cat([x, x.mean(dim, keepdim=True)], dim)
+        picked = x.index_select(dim, self.index)
+        scale = self.scale.to(x.dtype)
+        return picked * scale.reshape([-1 if d == dim % x.dim() else 1 for d in range(x.dim())])
+
+    @cached_property
+    def is_identity(self) -> bool:
+        """Whether the map changes nothing."""
+        return self.large == self.small and bool(
+            (self.index == torch.arange(self.large)).all() and (self.scale == 1).all()
+        )
+
+    @cached_property
+    def _has_mean(self) -> bool:
+        return bool((self.index == self.size).any())
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """Return the map as a matrix."""
+        return self.apply(torch.eye(self.size, dtype=self.scale.dtype), 0)
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A structured map plus ``up @ down^T``: a gather and two thin products."""
+
+    base: Selection
+    up: Float[Tensor, "large rank"]
+    down: Float[Tensor, "small rank"]
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the map."""
+        return self.base.large
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the map."""
+        return self.base.small
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Map dimension ``dim``: gather, and add the thin products."""
+        thin = Matrix(self.up).apply(Matrix(self.down.mT).apply(x, dim), dim)
+        return self.base.apply(x, dim) + thin
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """Return the map as a matrix."""
+        return self.base.dense().to(self.up.dtype) + self.up @ self.down.mT
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Maps applied one after another, the first one nearest to the small axis."""
+
+    links: tuple[Map, ...]
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the last map."""
+        return self.links[-1].large
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the first map."""
+        return self.links[0].small
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Apply every link in turn."""
+        for link in self.links:
+            x = link.apply(x, dim)
+        return x
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """Return the product as a matrix."""
+        product = self.links[0].dense()
+        for link in self.links[1:]:
+            product = link.apply(product, 0)
+        return product
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Maps of the parts of a fused dimension, laid one after the other."""
+
+    parts: tuple[Map, ...]
+
+    @property
+    def large(self) -> int:
+        """Size of the fused axis after the maps."""
+        return sum(part.large for part in self.parts)
+
+    @property
+    def small(self) -> int:
+        """Size of the fused axis before the maps."""
+        return sum(part.small for part in self.parts)
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Split, map every part, and join again."""
+        pieces = x.split([part.small for part in self.parts], dim)
+        return torch.cat([part.apply(p, dim) for part, p in zip(self.parts, pieces, strict=True)], dim)
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """Return the block-diagonal matrix."""
+        return torch.block_diag(*(part.dense() for part in self.parts))
+
+
+def compose(maps: Sequence[Map]) -> Map:
+    """Compose maps that act one after another, the first one nearest to the small axis.
+
+    As soon as one link is a shared dense matrix the product is multiplied out once, which costs little beside
+    applying it to every layer; structured links stay structured.
+    """
+    links = tuple(m for m in maps if not (isinstance(m, Selection) and m.is_identity)) or tuple(maps[:1])
+    if len(links) == 1:
+        return links[0]
+    chain = Chain(links)
+    if any(isinstance(m, Matrix) for m in links):
+        return Matrix(chain.dense())
+    return chain

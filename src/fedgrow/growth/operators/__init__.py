@@ -1,0 +1,14 @@
+"""Growth operators, one kind per file; add a kind by adding a file and a line here."""
+
+from fedgrow.growth.operators.base import Depth, Maps, Operator
+from fedgrow.growth.operators.dense import Dense
+from fedgrow.growth.operators.low_rank import LowRankOperator
+from fedgrow.growth.operators.tied import Tied
+
+OPERATORS: dict[str, type[Operator]] = {
+    "dense": Dense,
+    "tied": Tied,
+    "low-rank": LowRankOperator,
+}
+
+__all__ = ["OPERATORS", "Depth", "Maps", "Operator"]
