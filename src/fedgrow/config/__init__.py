@@ -1,0 +1,1 @@
+"""Plans: frozen settings of a run, and how they are read."""

@@ -1,0 +1,214 @@
+"""The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from fedgrow.architectures import Shape, families
+
+Task = Literal["sequence-classification", "image-classification", "causal-language-modelling"]
+
+
+class Frozen(BaseModel):
+    """Base of all settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataPlan(Frozen):
+    """Where examples come from, and which columns hold what.
+
+    ``source`` is ``bundled:digits``, a local .parquet, .csv, .jsonl or .npz file, or a hub id.
+    """
+
+    source: str
+    split: str = "train"
+    text: str | None = None
+    image: str | None = None
+    label: str | None = None
+    labels: tuple[str, ...] | None = Field(None, description="closed list of labels; others are an error")
+    limit: PositiveInt | None = Field(None, description="use only so many rows, drawn by the seed")
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
+
+
+class PartitionPlan(Frozen):
+    """How one source is dealt out to the participants that bring no data of their own."""
+
+    kind: Literal["iid", "dirichlet", "column"] = "iid"
+    alpha: PositiveFloat = 0.5
+    column: str | None = None
+    min_examples: PositiveInt = 8
+    max_examples: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _column_named(self) -> Self:
+        if (self.kind == "column") != (self.column is not None):
+            raise ValueError("column: name the column with kind 'column', and only there")
+        return self
+
+
+class OperatorPlan(Frozen):
+    """Kind and start of a growth operator."""
+
+    kind: str = "low-rank"
+    rank: PositiveInt | None = None
+    start: Literal["exact", "xavier"] = "exact"
+    learning_rate: PositiveFloat | None = Field(None, description="default: by kind and fan-in")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_rank(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("kind", "low-rank") == "low-rank":
+            return {"rank": 8} | values
+        return values
+
+    @model_validator(mode="after")
+    def _known_kind(self) -> Self:
+        from fedgrow.growth.operators import OPERATORS
+
+        if self.kind not in OPERATORS:
+            raise ValueError(f"kind: {self.kind!r} is unknown; choose from {', '.join(OPERATORS)}")
+        operator = OPERATORS[self.kind]
+        if self.start not in operator.starts:
+            raise ValueError(f"start: {self.kind} starts {' or '.join(operator.starts)}, not {self.start!r}")
+        if self.rank is not None and not operator.needs_rank:
+            raise ValueError(f"rank: {self.kind} has no rank")
+        return self
+
+
+class SchedulePlan(Frozen):
+    """Who is trained when.
+
+    ``two-phase`` trains Local-LiGO first (``local_steps``), then only Global-LiGO in rounds; ``joint`` trains both in
+    every round. The head is trained throughout.
+    """
+
+    kind: Literal["joint", "two-phase"] = "joint"
+    rounds: PositiveInt = 8
+    steps: PositiveInt = 20
+    local_steps: NonNegativeInt = 20
+
+
+class TrainingPlan(Frozen):
+    """Local training at a participant."""
+
+    batch_size: PositiveInt = 32
+    max_length: PositiveInt = 64
+    head_learning_rate: PositiveFloat = 1e-3
+    small_learning_rate: PositiveFloat = 1e-4
+    model_learning_rate: PositiveFloat = Field(1e-3, description="for whole models: from-scratch baselines")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: PositiveFloat = 1.0
+    train_small: bool = Field(False, description="train the small weights too (they are never sent)")
+    not_finite: Literal["stop", "skip"] = Field("stop", description="what to do with a step whose loss is not finite")
+    device: Literal["cpu"] = "cpu"
+
+
+class PreparePlan(Frozen):
+    """How a participant readies its small model on its own shard before growth: steps of plain training."""
+
+    steps: NonNegativeInt = 200
+    learning_rate: PositiveFloat = 1e-3
+
+
+class StrategyPlan(Frozen):
+    """The server's aggregation: one of Flower's strategies, with its options."""
+
+    name: str = "FedAvg"
+    options: dict[str, float | int] = {}
+
+    @model_validator(mode="after")
+    def _known_strategy(self) -> Self:
+        from fedgrow.federated.strategy import STRATEGIES
+
+        if self.name not in STRATEGIES:
+            raise ValueError(f"name: {self.name!r} is unknown; choose from {', '.join(STRATEGIES)}")
+        return self
+
+
+class ParticipantPlan(Frozen):
+    """One participant: its name, its small model (a folder, a hub id, or a shape to pre-train), and its data, if its own."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    model: str | Shape
+    data: DataPlan | None = None
+    prepare: PreparePlan | None = None
+    tokenizer: str | None = Field(None, description="folder or hub id; default: beside the model, else learned here")
+
+
+class VocabularyPlan(Frozen):
+    """The tokenizer that a participant without one learns from its own texts."""
+
+    size: PositiveInt = 1000
+
+
+class Plan(Frozen):
+    """A run: what grows into what, who takes part, and how."""
+
+    name: str = "run"
+    seed: NonNegativeInt = 0
+    task: Task
+    family: str | None = Field(None, description="needed when every small model is pre-trained in the run")
+    large: Shape
+    intermediate: Shape | Literal["auto"] = "auto"
+    operator: OperatorPlan = OperatorPlan()
+    local_operator: OperatorPlan = OperatorPlan()
+    schedule: SchedulePlan = SchedulePlan()
+    training: TrainingPlan = TrainingPlan()
+    prepare: PreparePlan = PreparePlan()
+    strategy: StrategyPlan = StrategyPlan()
+    data: DataPlan | None = None
+    partition: PartitionPlan = PartitionPlan()
+    vocabulary: VocabularyPlan = VocabularyPlan()
+    participants: Annotated[tuple[ParticipantPlan, ...], Field(min_length=1)]
+    baselines: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        from fedgrow.baselines import BASELINES
+
+        names = [p.name.lower() for p in self.participants]
+        if len(set(names)) < len(names):
+            twice = next(n for n in names if names.count(n) > 1)
+            raise ValueError(f"participants: the name {twice!r} is used twice (letter case is ignored)")
+        if self.data is None and any(p.data is None for p in self.participants):
+            without = next(p.name for p in self.participants if p.data is None)
+            raise ValueError(f"data: participant {without!r} has no data of its own and the plan names none to share out")
+        if self.family is not None and self.family not in families():
+            raise ValueError(f"family: {self.family!r} is unknown; choose from {', '.join(families())}")
+        if self.family is None and all(isinstance(p.model, Shape) for p in self.participants):
+            raise ValueError("family: name it, for every small model is a shape to pre-train")
+        unknown = [b for b in self.baselines if b not in BASELINES]
+        if unknown:
+            raise ValueError(f"baselines: {unknown[0]!r} is unknown; choose from {', '.join(BASELINES)}")
+        return self
+
+    def participant(self, index: int) -> ParticipantPlan:
+        """Return a participant by its index in the plan."""
+        return self.participants[index]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all participants, in the plan's order."""
+        return [p.name for p in self.participants]
+
+    def resolve_path(self, folder: Path) -> "Plan":
+        """Return the plan with local paths made absolute against the folder that the plan was read from."""
+        def path(value: str) -> str:
+            local = folder / Path(value).expanduser()
+            return str(local.resolve()) if local.exists() else value
+
+        def data(plan: DataPlan | None) -> DataPlan | None:
+            return plan and plan.model_copy(update={"source": path(plan.source)})
+
+        people = tuple(
+            p.model_copy(update={
+                "model": path(p.model) if isinstance(p.model, str) else p.model,
+                "data": data(p.data),
+                "tokenizer": p.tokenizer and path(p.tokenizer),
+            })
+            for p in self.participants
+        )
+        return self.model_copy(update={"data": data(self.data), "participants": people})
