@@ -1,4 +1,4 @@
-"""Architectures as data: one table per family, and the code that reads it and checks real models against it."""
+"""Architectures as data: one table per family, and the code that reads it and checks models against it."""
 
 from fedgrow.architectures.reader import Reading, read
 from fedgrow.architectures.shape import Shape

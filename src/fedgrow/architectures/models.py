@@ -1,13 +1,15 @@
-"""Hugging Face models in and out: load a folder or hub id with a task's head, build an empty one, copy a configuration."""
+"""Hugging Face models in and out: load one with a task's head, build an empty one, copy a configuration."""
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig
 from transformers.initialization import no_init_weights
@@ -41,7 +43,9 @@ def load_config(folder: str | Path) -> Any:
         ) from None
 
 
-def load_model(folder: str | Path, head: str | None, *, seed: int = 0, **overrides: Any) -> tuple[nn.Module, list[str]]:
+def load_model(
+    folder: str | Path, head: str | None, *, seed: int = 0, **overrides: Any
+) -> tuple[nn.Module, list[str]]:
     """Load a model in float32 with a task's head (None: the bare body).
 
     Parts that the folder does not have (a head, a pooler) start at random from ``seed``.
@@ -56,7 +60,8 @@ def load_model(folder: str | Path, head: str | None, *, seed: int = 0, **overrid
         The model, and the names of newly made tensors.
 
     Raises:
-        FedgrowError: the folder cannot be loaded, or a tensor in it is unknown to the table (named).
+        FedgrowError: the folder cannot be loaded, or a tensor in it is unknown to the table, missing or of
+            another size than the configuration says (named).
     """
     config = load_config(folder)
     family = family_of(config)
@@ -66,12 +71,18 @@ def load_model(folder: str | Path, head: str | None, *, seed: int = 0, **overrid
         )
     auto = getattr(transformers, family.heads[head].auto_class if head else "AutoModel")
     try:
-        with seeded(seed), _quiet():
+        with seeded(seed), quiet():
             model, info = auto.from_pretrained(
-                folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False,
-                attn_implementation="sdpa", use_safetensors=True, **overrides,
+                folder,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # checked below, by name
+                **overrides,
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FedgrowError(f"model {str(folder)!r} cannot be loaded: {reason}") from None
     _check_loading(folder, family, head, info)
@@ -81,9 +92,14 @@ def load_model(folder: str | Path, head: str | None, *, seed: int = 0, **overrid
 def _check_loading(folder: str | Path, family: Family, head: str | None, info: dict[str, Any]) -> None:
     """Refuse tensors that transformers would drop in silence and body tensors that it would make up."""
     private = {s.name for h in (None, *family.heads) for s in family.specs(h) if s.part != "body"}
-    private |= {f"{family.prefix}.{name}" for name in family.pooler}
+    private |= {f"{family.prefix}.{name}" for name in (*family.pooler, *family.optional)}
+    for name, found, expected in sorted(info["mismatched_keys"]):
+        raise ArchitectureError(
+            f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}, but the configuration and the task "
+            f"ask for {tuple(expected)}; correct config.json, or start from a model without this tensor"
+        )
     for name in sorted(info["unexpected_keys"]):
-        if name not in private and not name.startswith("cls."):
+        if name not in private and not any(fnmatch(name, pattern) for pattern in family.unused):
             raise ArchitectureError(
                 f"model {str(folder)!r}: the table of {family.family} does not know tensor {name}; "
                 "growing without it would change the model, so it is refused"
@@ -106,13 +122,13 @@ def large_config(config: Any, family: Family, shape: Shape, eps_factor: float = 
 
 def new_model(config: Any, head: str | None, *, seed: int) -> nn.Module:
     """Build a model from a configuration with freshly drawn weights."""
-    with seeded(seed), _quiet():
+    with seeded(seed), quiet():
         return _class(config, head)(config).eval()
 
 
 def empty_model(config: Any, head: str | None) -> nn.Module:
     """Build a model whose parameters have shapes but no memory (buffers are real), for functional calls."""
-    with no_init_weights(), _quiet():
+    with no_init_weights(), quiet():
         model = _class(config, head)(config).eval()
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
@@ -137,13 +153,15 @@ def _class(config: Any, head: str | None) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from logging about parts that we make or drop on purpose; errors still raise."""
     logging = transformers.utils.logging
-    before = logging.get_verbosity()
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()

@@ -42,14 +42,16 @@ def head_of(family: Family, model: nn.Module) -> str | None:
     if getattr(model, "base_model", None) is model:
         return None
     known = ", ".join(entry.architecture for entry in family.heads.values())
-    raise ArchitectureError(f"{family.family}: no table for the head of {name}; known: the bare body, {known}")
+    raise ArchitectureError(
+        f"{family.family}: no table for the head of {name}; known: the bare body, {known}"
+    )
 
 
 def read(model: nn.Module) -> Reading:
     """Check a Hugging Face model against its table.
 
     Raises:
-        ArchitectureError: a tensor is unknown, missing, or of another size than its axes say; the text names it.
+        ArchitectureError: a tensor is unknown, missing, or of another size than its axes say; it is named.
     """
     config: Any = model.config
     family = family_of(config)
@@ -66,7 +68,9 @@ def read(model: nn.Module) -> Reading:
             if not present and family.may_be_absent(spec):
                 continue
             missing = next(name for name in names if name not in tensors)
-            raise ArchitectureError(f"{family.family}: tensor {missing} is missing from {type(model).__name__}")
+            raise ArchitectureError(
+                f"{family.family}: tensor {missing} is missing from {type(model).__name__}"
+            )
         for name in names:
             _check_size(name, tensors[name], spec, shape)
         if spec.tied_to and ties_hold:

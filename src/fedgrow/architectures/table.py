@@ -2,8 +2,9 @@
 
 Labels of dimensions are either fixed axes (``vocab``, ``position``, ``label``, ...), which never grow, or
 ``axis.role`` for an axis that grows: ``stream.out`` writes the residual stream, ``norm.in`` reads the output
-of a norm, ``norm.gain`` and ``norm.shift`` are that norm's own vectors, ``query.out``, ``key.out``, ``value.out``,
-``value.in``, ``ffn.out`` and ``ffn.in`` speak for themselves; ``pooled.*`` and ``transform.*`` live in private heads.
+of a norm, ``norm.gain`` and ``norm.shift`` are that norm's own vectors, ``query.out``, ``key.out``,
+``value.out``, ``value.in``, ``ffn.out`` and ``ffn.in`` speak for themselves; ``pooled.*`` and ``transform.*``
+live in private heads.
 Several labels joined by ``|`` stand for parts laid one after the other in one fused dimension.
 """
 
@@ -34,6 +35,7 @@ BODY_AXES = (
 )
 HEAD_AXES = ("pooled.out", "pooled.in", "transform.out", "transform.gain", "transform.shift", "transform.in")
 Part = Literal["body", "pooler", "head"]
+SizeAxis = Literal["layers", "width", "heads", "ffn"]
 Axes = tuple[str, ...]
 
 
@@ -82,14 +84,18 @@ class Block(BaseModel):
 
 
 class Family(BaseModel):
-    """The table of one family; see ``families/*.yaml``."""
+    """The table of one family; see ``families/*.yaml``.
+
+    ``unused`` lists patterns of tensors that files may hold and that nothing here uses: heads of pre-training, old
+    buffers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     family: str
     model_type: str
     norm: Literal["pre", "post"]
     config: dict[Literal["layers", "width", "heads", "ffn", "norm_eps"], str]
-    defaults: dict[str, int] = {}
+    defaults: dict[SizeAxis, int] = {}
     follows_width: tuple[str, ...] = ()
     refused_config: dict[str, Any] = Field(default_factory=dict)
     prefix: str
@@ -98,6 +104,7 @@ class Family(BaseModel):
     block: Block
     pooler: dict[str, Axes] = {}
     heads: dict[str, Head]
+    unused: tuple[str, ...] = ()
 
     def specs(self, head: str | None) -> Iterator[TensorSpec]:
         """Yield every tensor that a model with this head (or a bare body, for None) may have."""
@@ -116,7 +123,9 @@ class Family(BaseModel):
         """Tell whether a model without this tensor is still a whole model of the family."""
         short = spec.name.removeprefix(f"{self.prefix}.")
         block = short.removeprefix(f"{self.block.path}.")
-        return spec.part == "pooler" or short in self.optional or (spec.in_block and block in self.block.optional)
+        if spec.in_block:
+            return block in self.block.optional
+        return spec.part == "pooler" or short in self.optional
 
     def shape(self, config: Any) -> Shape:
         """Read the shape from a Hugging Face configuration."""
@@ -148,15 +157,20 @@ def axis_size(label: str, shape: Shape) -> int | None:
 def families() -> Mapping[str, Family]:
     """Load every family's table, by its Hugging Face ``model_type``."""
     folder = resources.files("fedgrow.architectures") / "families"
-    tables = [Family.model_validate(yaml.safe_load(f.read_text("utf-8"))) for f in folder.iterdir()
-              if f.name.endswith(".yaml")]
+    tables = [
+        Family.model_validate(yaml.safe_load(f.read_text("utf-8")))
+        for f in folder.iterdir()
+        if f.name.endswith(".yaml")
+    ]
     known = FIXED_AXES.union(BODY_AXES, HEAD_AXES)
     for table in tables:
         for head in (None, *table.heads):
             for spec in table.specs(head):
                 unknown = {part for label in spec.axes for part in label.split("|")} - known
                 if unknown:
-                    raise ArchitectureError(f"{table.family}.yaml: {spec.name} names unknown axes {sorted(unknown)}")
+                    raise ArchitectureError(
+                        f"{table.family}.yaml: {spec.name} names unknown axes {sorted(unknown)}"
+                    )
     return {table.model_type: table for table in sorted(tables, key=lambda t: t.family)}
 
 
@@ -164,7 +178,7 @@ def family_of(config: Any) -> Family:
     """Return the table for a Hugging Face configuration.
 
     Raises:
-        ArchitectureError: the family has no table, or the configuration asks for something that has no growth rule.
+        ArchitectureError: the family has no table, or the configuration asks for something without a growth rule.
     """
     table = families().get(config.model_type)
     if table is None:

@@ -1,5 +1,6 @@
 """Read a plan: YAML, settings from the command line over it, and errors that name the setting."""
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -45,6 +46,7 @@ def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()
         raise FedgrowError(f"plan {name!r} holds {type(raw).__name__}, expected settings (key: value)")
     for override in overrides:
         _set(raw, override)
+    raw = _fill_paths(raw, raw.pop("paths", None) or {}, name)
     plan = validate(Plan, raw, f"plan {name!r}")
     return plan.resolve_path(Path.cwd()).resolve_path(folder)
 
@@ -66,6 +68,19 @@ def shipped_plans() -> dict[str, Path]:
     """Return the plans that come with fedgrow, by name."""
     folder = Path(str(resources.files("fedgrow.config") / "plans"))
     return {f.stem: f for f in sorted(folder.glob("*.yaml"))}
+
+
+def _fill_paths(value: Any, paths: dict[str, str], name: str) -> Any:
+    """Put the plan's ``paths`` where other settings name them as ``${key}``."""
+    if isinstance(value, dict):
+        return {key: _fill_paths(item, paths, name) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_paths(item, paths, name) for item in value]
+    if isinstance(value, str) and (named := re.fullmatch(r"\$\{(\w+)\}", value)):
+        if named[1] not in paths:
+            raise FedgrowError(f"plan {name!r}: {value} is not among its paths ({', '.join(paths) or 'none'})")
+        return str(paths[named[1]])
+    return value
 
 
 def _set(raw: dict[str, Any], override: str) -> None:

@@ -162,6 +162,9 @@ class Plan(Frozen):
     data: DataPlan | None = None
     partition: PartitionPlan = PartitionPlan()
     vocabulary: VocabularyPlan = VocabularyPlan()
+    model_settings: dict[str, bool | int | float | str] = Field(
+        {}, description="configuration values of small models made in the run, such as patch_size"
+    )
     participants: Annotated[tuple[ParticipantPlan, ...], Field(min_length=1)]
     baselines: tuple[str, ...] = ()
 

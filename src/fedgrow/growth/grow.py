@@ -1,9 +1,10 @@
 """Growth as one pure function: tensors, table and operators in; tensors out.
 
-    W' = E W F^T      b' = E b      W'_i = sum_j mix[i, j] W'_j      gain'_i = sum_j mix[i, j] G gain_j + constant_i
+    W' = E W F^T      b' = E b      W'_i = sum_j mix[i, j] W'_j
+    gain'_i = sum_j mix[i, j] G gain_j + constant_i
 
-(METHOD section 2; LiGO, Wang et al., ICLR 2023, equations 5 to 8.) Gradients reach the arrays of every operator,
-and the small tensors if they ask for them, in one backward pass.
+(METHOD section 2; LiGO, Wang et al., ICLR 2023, equations 5 to 8.) Gradients reach the arrays of every
+operator, and the small tensors if they ask for them, in one backward pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,7 @@ class Applied:
 
 
 def stack(reading: Reading, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Stack the layers of a model's tensors: block tensors get a leading layer axis, under their ``{layer}`` name."""
+    """Give block tensors a leading layer axis, under their ``{layer}`` name; leave the others."""
     stacked = {}
     for spec in reading.specs:
         parts = [tensors[name] for name in spec.names(reading.shape.layers)]
@@ -49,7 +50,11 @@ def stack(reading: Reading, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def grow(
-    reading: Reading, stacked: Mapping[str, Tensor], stages: Sequence[Applied], *, factored_vocabulary: bool = False
+    reading: Reading,
+    stacked: Mapping[str, Tensor],
+    stages: Sequence[Applied],
+    *,
+    factored_vocabulary: bool = False,
 ) -> dict[str, Tensor]:
     """Grow a small model's tensors through one or more operators.
 
@@ -57,8 +62,9 @@ def grow(
         reading: what the small model is.
         stacked: its tensors, as ``stack`` lays them out.
         stages: the operators, the one nearest to the small model first (Local-LiGO, then Global-LiGO).
-        factored_vocabulary: leave tables over the vocabulary as their two factors, ``<module>.small`` (vocabulary,
-            small width) and ``<module>.map`` (large width, small width), for ``skeleton`` to look up and then map.
+        factored_vocabulary: leave tables over the vocabulary as their two factors, ``<module>.small``
+            (vocabulary, small width) and ``<module>.map`` (large width, small width), for ``skeleton`` to look
+            up and then map.
 
     Returns:
         The large model's tensors, under their Hugging Face names.
@@ -82,16 +88,17 @@ def grow(
         else:
             out[spec.name] = _widen(x, spec.axes, composed.outer)
     for name, source in reading.tied.items():
-        if factored_vocabulary and f"{source.removesuffix('.weight')}.small" in out:
+        module, source_module = name.removesuffix(".weight"), source.removesuffix(".weight")
+        if f"{source_module}.small" in out:
             for part in ("small", "map"):
-                out[f"{name.removesuffix('.weight')}.{part}"] = out[f"{source.removesuffix('.weight')}.{part}"]
+                out[f"{module}.{part}"] = out[f"{source_module}.{part}"]
         else:
             out[name] = out[source]
     return out
 
 
 def is_vocabulary_table(spec: TensorSpec) -> bool:
-    """Whether a tensor is a table over the vocabulary, which training never materialises at the large width."""
+    """Whether a tensor is a table over the vocabulary; training never materialises it at the large width."""
     return len(spec.axes) == 2 and spec.axes[0] == "vocab"
 
 
@@ -122,7 +129,7 @@ class _Composed:
         if "|" in label:
             return Blocks(tuple(self._get(where, part) for part in label.split("|")))
         if (where, label) not in self._cache:
-            if label in HEAD_AXES:    # private heads: nothing learned, only the start
+            if label in HEAD_AXES:  # private heads: nothing learned, only the start
                 links: list[Map] = [start(s.operator.stage, label).map for s in self.stages]
             else:
                 links = [getattr(s.maps, where)[label] for s in self.stages]
@@ -158,4 +165,3 @@ def _widen(x: Tensor, axes: tuple[str, ...], maps: Callable[[str], Map], *, laye
     for dim, m in sorted(todo, key=lambda t: t[1].large / t[1].small):
         x = m.apply(x, dim)
     return x
-

@@ -1,20 +1,21 @@
 """Linear maps of shape (large, small) along one axis, applied as what they are.
 
 A map acts on a chosen dimension of a tensor. ``Matrix`` is a plain product; ``Selection`` is a gather with a
-scale; ``LowRank`` adds two thin products to a gather; ``Chain`` applies one map after another; ``Blocks`` lays
-several maps one after the other for a fused dimension (GPT-2's q, k and v).
+scale; ``LowRank`` adds two thin products to a gather; ``Chain`` applies one map after another; ``Blocks``
+lays several maps one after the other for a fused dimension (GPT-2's q, k and v).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
+@runtime_checkable
 class Map(Protocol):
     """A linear map from an axis of size ``small`` to one of size ``large``."""
 
@@ -54,9 +55,11 @@ class Matrix:
         if self.weight.dim() == 3:
             moved = x.movedim(dim, 1)
             rest = moved.shape[2:]
-            return torch.bmm(self.weight, moved.flatten(2) if rest else moved[..., None]).reshape(
-                x.shape[0], self.large, *rest
-            ).movedim(1, dim)
+            return (
+                torch.bmm(self.weight, moved.flatten(2) if rest else moved[..., None])
+                .reshape(x.shape[0], self.large, *rest)
+                .movedim(1, dim)
+            )
         if dim % x.dim() == x.dim() - 1:
             return x @ self.weight.mT
         if dim % x.dim() == x.dim() - 2:
@@ -75,8 +78,8 @@ class Selection:
     An index equal to ``small`` stands for the mean of all small entries.
     """
 
-    index: Int[Tensor, "large"]
-    scale: Float[Tensor, "large"]
+    index: Int[Tensor, " large"]
+    scale: Float[Tensor, " large"]
     size: int
 
     @property

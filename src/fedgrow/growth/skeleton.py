@@ -1,7 +1,7 @@
-"""The large model as a function of its tensors: a Hugging Face module whose weights are passed in at every call.
+"""The large model as a function of its tensors: a Hugging Face module whose weights come with every call.
 
-Tables over the vocabulary are never materialised at the large width: rows are looked up in the small table and
-then mapped, and a tied output head maps the hidden states down before it meets the small table.
+Tables over the vocabulary are never materialised at the large width: rows are looked up in the small table
+and then mapped, and a tied output head maps the hidden states down before it meets the small table.
 """
 
 from typing import Any

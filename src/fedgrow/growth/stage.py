@@ -12,7 +12,7 @@ class Stage:
     """A step of growth from ``source`` to ``target``.
 
     Raises:
-        ShapeError: the target is smaller than the source in some axis; the text names the axis and both sizes.
+        ShapeError: the target is smaller than the source in some axis; the axis and both sizes are named.
     """
 
     family: Family

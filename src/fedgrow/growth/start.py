@@ -1,8 +1,8 @@
 """The function-preserving start of every map and of the depth: structured, the same at every site.
 
-Rows whose value does not matter for exactness are *free*; they start as copies, and an operator that learns a
-whole matrix may fill them at random to break the symmetry between copies. Sources: LEMON (ICLR 2024), bert2BERT
-(ACL 2022), and the checks recorded in ``docs/exactness.md``.
+Rows whose value does not matter for exactness are *free*; they start as copies, and an operator that learns
+a whole matrix may fill them at random to break the symmetry between copies. Sources: LEMON (ICLR 2024),
+bert2BERT (ACL 2022), and the checks recorded in ``docs/exactness.md``.
 """
 
 import math
@@ -21,7 +21,7 @@ class Start:
     """A starting map and the rows of it that may hold anything."""
 
     map: Selection
-    free: Bool[Tensor, "large"]
+    free: Bool[Tensor, " large"]
 
 
 def start(stage: Stage, axis: str) -> Start:
@@ -85,7 +85,7 @@ def _transform(stage: Stage, role: str) -> Start:
             "shift": _plain(small, large, extra="zero"),
             "in": _plain(small, large, extra="zero"),
         }[role]
-    # The decoder reads duplicated embeddings: 1 / multiplicity goes into gain and shift of the norm before it.
+    # The decoder reads duplicated embeddings: 1 / multiplicity goes into the gain and shift before it.
     scale = small / large if role in ("gain", "shift") else 1.0
     return _plain(small, large, extra="copy", scale=scale)
 
@@ -105,12 +105,12 @@ def _heads(stage: Stage, kind: str, role: str) -> Start:
         factor *= math.sqrt(new.head_size / old.head_size)
         free = ~kept
     elif kind == "key":
-        factor[in_old_head & ~in_old_inner] = 0.0    # or a new query dimension would change the scores
+        factor[in_old_head & ~in_old_inner] = 0.0  # or a new query dimension would change the scores
         free = ~in_old_head
     elif role == "out":
         free = ~kept
     else:
-        factor[~kept] = 0.0                          # nothing reads the new values yet
+        factor[~kept] = 0.0  # nothing reads the new values yet
     return Start(Selection(index, factor, old.heads * old.head_size), free)
 
 
@@ -119,7 +119,7 @@ class DepthStart:
     """Depth of one block tensor: ``W'_i = sum_j mix[i, j] W_j + constant[i]``."""
 
     mix: Float[Tensor, "large_layers small_layers"]
-    constant: Float[Tensor, "large_layers"] | None
+    constant: Float[Tensor, " large_layers"] | None
 
 
 def source_layers(small: int, large: int) -> list[int]:
@@ -130,9 +130,9 @@ def source_layers(small: int, large: int) -> list[int]:
 def depth_start(stage: Stage) -> dict[str, DepthStart]:
     """Return the function-preserving depth of every block tensor, by its name inside the block.
 
-    New blocks write nothing into the stream (output projections and their biases start at zero). Under post-norm
-    the gain and shift of the norm before a run of new blocks move to the norm that closes the run, and the norms
-    in between start as gain 1, shift 0.
+    New blocks write nothing into the stream (output projections and their biases start at zero). Under
+    post-norm the gain and shift of the norm before a run of new blocks move to the norm that closes the run,
+    and the norms in between start as gain 1, shift 0.
     """
     small, large = stage.source.layers, stage.target.layers
     sources = source_layers(small, large)

@@ -45,7 +45,7 @@ class Depth:
     """Depth of one block tensor: how much of every source layer, and a constant (gains of norms only)."""
 
     mix: Float[Tensor, "large_layers small_layers"]
-    constant: Float[Tensor, "large_layers"] | None = None
+    constant: Float[Tensor, " large_layers"] | None = None
 
 
 class Operator(ABC):
@@ -64,7 +64,9 @@ class Operator(ABC):
 
     def __init__(self, stage: Stage, *, start: str = "exact", rank: int | None = None, seed: int = 0) -> None:
         if start not in self.starts:
-            raise FedgrowError(f"operator {self.kind}: start {start!r} is unknown; choose from {', '.join(self.starts)}")
+            raise FedgrowError(
+                f"operator {self.kind}: start {start!r} is unknown; choose from {', '.join(self.starts)}"
+            )
         if self.needs_rank != (rank is not None):
             need = "needs a rank, such as 8" if self.needs_rank else f"has no rank, but rank {rank} was given"
             raise FedgrowError(f"operator {self.kind} {need}")
@@ -79,8 +81,12 @@ class Operator(ABC):
         """Return the maps that these arrays stand for; differentiable with respect to the arrays."""
 
     @abstractmethod
-    def learning_rate(self) -> float:
-        """Return AdamW's default step size for this kind's arrays at this stage's size."""
+    def width_learning_rate(self) -> float:
+        """Return AdamW's default step size for the arrays of the width maps at this stage's size."""
+
+    def learning_rate(self, name: str) -> float:
+        """Return AdamW's default step size for an array; entries of the depth are few and of order one."""
+        return 1e-3 if name.startswith("depth.") else self.width_learning_rate()
 
     def initial(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Return all starting arrays: the same at every site for the same stage, settings and seed."""
@@ -113,8 +119,8 @@ class Operator(ABC):
 def start_matrix(stage: Stage, axis: str, kind: str, generator: Generator) -> Float[Tensor, "large small"]:
     """Return a starting matrix: Xavier's, or the function-preserving one with its free rows drawn at random.
 
-    Random rows have the norm of a row of a random orthonormal frame, times the scale of the kept rows, so that
-    new features are as large as old ones.
+    Random rows have the norm of a row of a random orthonormal frame, times the scale of the kept rows, so
+    that new features are as large as old ones.
     """
     begin = start(stage, axis)
     if kind == "xavier":
@@ -124,7 +130,8 @@ def start_matrix(stage: Stage, axis: str, kind: str, generator: Generator) -> Fl
     count = int(begin.free.sum())
     if count:
         scale = begin.map.scale[begin.free].abs()[:, None] / begin.map.small**0.5
-        matrix[begin.free] = torch.randn(count, begin.map.small, generator=generator, dtype=torch.float64) * scale
+        random = torch.randn(count, begin.map.small, generator=generator, dtype=torch.float64)
+        matrix[begin.free] = random * scale
     return matrix
 
 

@@ -31,6 +31,6 @@ class Dense(Operator):
             per_layer=True,
         )
 
-    def learning_rate(self) -> float:
+    def width_learning_rate(self) -> float:
         """Entries of a map move together, so the step shrinks with the fan-in: 5e-5 at width 384."""
         return 0.02 / self.stage.source.width

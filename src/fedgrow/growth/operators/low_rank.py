@@ -12,7 +12,7 @@ from fedgrow.growth.start import start
 
 
 class LowRankOperator(Operator):
-    """E = E0 + U V^T, shared by all layers; E0 is the function-preserving selection, which every site derives itself.
+    """E = E0 + U V^T, shared by all layers; every site derives the function-preserving E0 itself.
 
     V starts at zero, so growth starts exact; U starts at random, so copies part as soon as V moves.
     """
@@ -44,6 +44,6 @@ class LowRankOperator(Operator):
         }
         return Maps(block=shared, outer=shared)
 
-    def learning_rate(self) -> float:
+    def width_learning_rate(self) -> float:
         """A few factors move the whole map, at the pace of a LoRA."""
         return 1e-3

@@ -21,6 +21,6 @@ class Tied(Operator):
         shared = as_matrices(arrays, self, "map/")
         return Maps(block=shared, outer=shared)
 
-    def learning_rate(self) -> float:
+    def width_learning_rate(self) -> float:
         """Entries of a map move together, so the step shrinks with the fan-in: 5e-5 at width 384."""
         return 0.02 / self.stage.source.width

@@ -1,0 +1,48 @@
+"""The ``fedgrow`` command: its subcommands, and how errors end it."""
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from fedgrow import __version__
+from fedgrow.errors import FedgrowError
+
+
+class Cli(typer.Typer):
+    """A Typer whose user errors end with one clear text on stderr and exit code 1."""
+
+    def __call__(self, *args: object, **kwargs: object) -> None:
+        """Run the command line."""
+        try:
+            super().__call__(*args, **kwargs)
+        except FedgrowError as error:
+            Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+            sys.exit(1)
+
+
+app = Cli(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Grow a larger transformer together: neither data nor models leave a participant, only a growth operator.",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"fedgrow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Grow a larger transformer together."""
+
+
+# Each command registers itself on import.
+from fedgrow.cli import demo, inspect, simulate  # noqa: E402, F401

@@ -1,0 +1,92 @@
+"""What ``demo`` and ``simulate`` share: progress bars, the final table, JSON, and Ctrl-C."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from fedgrow.config.plan import Plan
+from fedgrow.federated.simulate import simulate
+from fedgrow.report.markdown import method_rows, participant_rows, verdict
+from fedgrow.report.markdown_table import table
+from fedgrow.runs.events import listen, stop_listening
+from fedgrow.tasks import TASKS
+
+INTERRUPTED = 130
+
+
+def run(plan: Plan | None, out: Path, *, engine: str, resume: bool, as_json: bool) -> None:
+    """Run a plan with progress on stderr, and print the results on stdout."""
+    console = Console(stderr=True)
+    progress = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"), console=console, transient=not console.is_terminal,
+        disable=as_json and not console.is_terminal,
+    )
+    with progress:
+        listen(out, Bars(progress, plan))
+        try:
+            summary = simulate(plan, out, engine=engine, resume=resume)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            progress.stop()
+            console.print(f"interrupted; go on with: fedgrow simulate --resume --out {out}", soft_wrap=True)
+            sys.exit(INTERRUPTED)
+        finally:
+            stop_listening(out)
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+        return
+    show(summary, out)
+
+
+class Bars:
+    """Progress bars fed by a run's events: one for the rounds, one for participants in the step at hand."""
+
+    def __init__(self, progress: Progress, plan: Plan | None) -> None:
+        self.progress, self.plan = progress, plan
+        self.people = progress.add_task("participants", total=None, note="")
+        self.rounds: dict[str, Any] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Take up one event."""
+        kind = event["event"]
+        if kind == "started":
+            self.rounds[event["method"]] = self.progress.add_task(
+                "rounds" if event["method"] == "dual-ligo" else event["method"],
+                total=event["rounds"], completed=event["from_round"], note="",
+            )
+        elif kind == "asked":
+            self.progress.update(
+                self.people, description=event["step"], total=event["participants"], completed=0
+            )
+        elif kind == "reply":
+            self.progress.update(self.people, advance=1, note="")
+        elif kind == "baseline":
+            self.progress.update(
+                self.people, description=f"baseline {event['name']}", total=event["participants"], completed=0
+            )
+        elif kind == "round":
+            losses = event["metrics"].get("train_loss")
+            loss = f"loss {sum(losses) / len(losses):.3f}  " if losses else ""
+            note = f"{loss}{event['bytes_up'] / 1e6:.2f} MB up  {event['bytes_down'] / 1e6:.2f} MB down"
+            self.progress.update(self.rounds[event["method"]], completed=event["round"], note=note)
+
+
+def show(summary: dict[str, Any], out: Path) -> None:
+    """Print the final tables."""
+    task = TASKS[summary["task"]]
+    metric = task.metrics[0]
+    lines = [
+        *table(method_rows(summary, task.metrics, task.higher_is_better)), "",
+        *table(participant_rows(summary, metric)), "",
+        verdict(summary, metric, task.higher_is_better),
+    ]
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(Markdown("\n".join(lines)))
+    console.print(f"\nGrown models: {out}/participants/NAME/model   report: {out}/report.md", soft_wrap=True, highlight=False)

@@ -1,0 +1,66 @@
+"""Resolve a plan before anything is written: every model is known, of one family, and can grow all the way."""
+
+from fedgrow.architectures import Family, Shape, families, family_of
+from fedgrow.architectures.models import load_config
+from fedgrow.config.plan import ParticipantPlan, Plan
+from fedgrow.errors import FedgrowError, ShapeError
+from fedgrow.growth.intermediate import smallest_intermediate
+from fedgrow.growth.stage import Stage
+
+
+def resolve(plan: Plan) -> Plan:
+    """Return the plan with its family and intermediate shape settled.
+
+    Raises:
+        FedgrowError: a model is missing, of another family, or has no head for the task.
+        ShapeError: a shape cannot grow; the text names the participant, the axis and both sizes.
+    """
+    family, shapes = _models(plan)
+    if plan.task not in family.heads:
+        raise FedgrowError(
+            f"task {plan.task}: {family.family} has no such head; it has {', '.join(family.heads)}"
+        )
+    intermediate = plan.intermediate
+    if not isinstance(intermediate, Shape):
+        try:
+            intermediate = smallest_intermediate(family, list(shapes.values()), large=plan.large)
+        except ShapeError as error:
+            raise ShapeError(f"intermediate: auto found nothing ({error}); name a shape yourself") from None
+    for name, shape in shapes.items():
+        _stage(family, shape, intermediate, f"participant {name} to the intermediate shape")
+    _stage(family, intermediate, plan.large, "the intermediate to the large shape")
+    return plan.model_copy(update={"family": family.family, "intermediate": intermediate})
+
+
+def _models(plan: Plan) -> tuple[Family, dict[str, Shape]]:
+    family = families()[plan.family] if plan.family else None
+    shapes = {}
+    for entry in plan.participants:
+        found, shape = _model(entry)
+        if found is not None and family is not None and found.family != family.family:
+            raise FedgrowError(
+                f"participant {entry.name}: its model is a {found.family}, the others' a {family.family}; "
+                "one federation grows one family, for different norms start differently"
+            )
+        family = family or found
+        shapes[entry.name] = shape
+    assert family is not None   # the plan's schema sees to it
+    return family, shapes
+
+
+def _model(entry: ParticipantPlan) -> tuple[Family | None, Shape]:
+    if isinstance(entry.model, Shape):
+        return None, entry.model
+    try:
+        config = load_config(entry.model)
+        family = family_of(config)
+        return family, family.shape(config)
+    except (FedgrowError, ValueError) as error:
+        raise FedgrowError(f"participant {entry.name}: {error}") from None
+
+
+def _stage(family: Family, source: Shape, target: Shape, what: str) -> None:
+    try:
+        Stage(family, source, target)
+    except ShapeError as error:
+        raise ShapeError(f"{what}: {error}") from None

@@ -1,0 +1,77 @@
+"""The server's checkpoints: one folder a round, written whole or not at all."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fedgrow.runs.atomic import read_arrays, read_json, write_arrays, write_folder, write_json
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a federation after a round.
+
+    Attributes:
+        server_round: the round; 0 is the state before the first.
+        arrays: the shared arrays.
+        metrics: per metric, one value a participant in the plan's order.
+        bytes_up: serialised bytes from participants so far.
+        bytes_down: serialised bytes to participants so far.
+        strategy: what the strategy carries from round to round.
+    """
+
+    server_round: int
+    arrays: dict[str, np.ndarray]
+    metrics: dict[str, list[float]]
+    bytes_up: int
+    bytes_down: int
+    strategy: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Checkpoints:
+    """Checkpoints under ``<folder>/rounds``; arrays are kept for the last rounds only, metrics for all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "rounds"
+
+    def _path(self, server_round: int) -> Path:
+        return self.folder / f"{server_round:04d}"
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write a round and drop the arrays of older ones."""
+        record = {
+            "round": checkpoint.server_round,
+            "metrics": checkpoint.metrics,
+            "bytes_up": checkpoint.bytes_up,
+            "bytes_down": checkpoint.bytes_down,
+        }
+
+        def fill(folder: Path) -> None:
+            write_arrays(folder / "shared.safetensors", checkpoint.arrays)
+            write_arrays(folder / "strategy.safetensors", checkpoint.strategy)
+            write_json(folder / "round.json", record)
+
+        write_folder(self._path(checkpoint.server_round), fill)
+        if checkpoint.server_round >= 2:
+            for name in ("shared.safetensors", "strategy.safetensors"):
+                (self._path(checkpoint.server_round - 2) / name).unlink(missing_ok=True)
+
+    def rounds(self) -> list[dict[str, object]]:
+        """Return the records of all rounds so far, in order."""
+        return [read_json(p / "round.json") for p in sorted(self.folder.glob("[0-9]*")) if (p / "round.json").is_file()]
+
+    def last(self) -> Checkpoint | None:
+        """Return the last whole round, if there is one."""
+        whole = [p for p in sorted(self.folder.glob("[0-9]*")) if (p / "shared.safetensors").is_file()]
+        if not whole:
+            return None
+        record = read_json(whole[-1] / "round.json")
+        return Checkpoint(
+            record["round"],
+            read_arrays(whole[-1] / "shared.safetensors"),
+            record["metrics"],
+            record["bytes_up"],
+            record["bytes_down"],
+            read_arrays(whole[-1] / "strategy.safetensors"),
+        )

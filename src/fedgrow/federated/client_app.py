@@ -1,0 +1,135 @@
+"""The ClientApp: translates messages into what a participant does, behind the contract."""
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
+from torch import Tensor
+
+from fedgrow.errors import ContractError, FedgrowError
+from fedgrow.exchange.contract import ARRAYS, CONFIG, METRICS, PARTICIPANT, WEIGHT, Contract
+from fedgrow.federated.participant import Participant
+from fedgrow.runs.events import emit
+from fedgrow.training.loop import one_thread
+
+
+class SiteError(Exception):
+    """What the server may learn of a failure at a site: that there was one, and where its story is kept."""
+
+
+@lru_cache(maxsize=64)
+def participant(run: str, index: int, method: str) -> Participant:
+    """Return a participant, kept between messages of one process."""
+    return Participant(Path(run), index, method)
+
+
+def participant_of(context: Context) -> Participant:
+    """Return the participant that a node stands for."""
+    config = context.run_config
+    return participant(str(config["run"]), int(context.node_config["partition-id"]), str(config["method"]))
+
+
+def keep_the_contract(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Check every reply before it leaves, and let no exception's text travel.
+
+    Raises:
+        SiteError: the participant failed, or its reply broke the contract; details are in its own log only.
+    """
+    site = participant_of(context)
+    where = f"participant {site.index}: see private/site.log in its folder"
+    try:
+        with one_thread():
+            reply = call_next(message, context)
+            Contract.of(site.shared_start, site.task.metrics, site.index).check(reply)
+    except ContractError as error:
+        write_log(site, error)
+        raise SiteError(f"{where} (the reply broke the contract and was not sent)") from None
+    except Exception as error:
+        write_log(site, error)
+        raise SiteError(where) from None
+    emit(site.run.path, "reply", participant=site.index, to=message.metadata.message_type)
+    return reply
+
+
+def write_log(site: Participant, error: Exception) -> None:
+    """Write an error into the participant's own log; the traceback only where it is not the user's to mend."""
+    path = site.folder / "private" / "site.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    record = logging.LogRecord(
+        "fedgrow.site", logging.ERROR, __file__, 0, str(error), None,
+        None if isinstance(error, FedgrowError) else (type(error), error, error.__traceback__),
+    )
+    handler.emit(record)
+    handler.close()
+
+
+app = ClientApp(mods=[keep_the_contract])
+
+
+@app.train("prepare")
+def prepare(message: Message, context: Context) -> Message:
+    """Ready the small model."""
+    site = participant_of(context)
+    site.prepare()
+    return reply_with(message, site, {})
+
+
+@app.train("local")
+def train_local(message: Message, context: Context) -> Message:
+    """Train Local-LiGO under the broadcast Global-LiGO; nothing but metrics goes back."""
+    site = participant_of(context)
+    fitted = site.train_locally(arrays_of(message))
+    return reply_with(message, site, {"loss": fitted.loss})
+
+
+@app.train("grow")
+def train_grow(message: Message, context: Context) -> Message:
+    """Train for one round; Global-LiGO goes back."""
+    site = participant_of(context)
+    fitted = site.train_round(arrays_of(message), round_of(message))
+    return reply_with(message, site, {"loss": fitted.loss}, fitted.shared)
+
+
+@app.evaluate("grow")
+def evaluate_grow(message: Message, context: Context) -> Message:
+    """Evaluate on the participant's own held-out data."""
+    site = participant_of(context)
+    return reply_with(message, site, site.evaluate_round(arrays_of(message), round_of(message)))
+
+
+@app.query("save")
+def save(message: Message, context: Context) -> Message:
+    """Write the grown model into the participant's folder."""
+    site = participant_of(context)
+    site.save_model(arrays_of(message), round_of(message))
+    return reply_with(message, site, {})
+
+
+def arrays_of(message: Message) -> dict[str, Tensor]:
+    """Return the broadcast arrays, in a fixed order."""
+    record = message.content.array_records[ARRAYS]
+    return {name: torch.from_numpy(record[name].numpy().copy()) for name in sorted(record)}
+
+
+def round_of(message: Message) -> int:
+    """Return the round that a message belongs to."""
+    config: ConfigRecord = message.content.config_records[CONFIG]
+    return int(config["server-round"])  # type: ignore[arg-type]
+
+
+def reply_with(
+    message: Message, site: Participant, metrics: dict[str, float], arrays: dict[str, Tensor] | None = None
+) -> Message:
+    """Make a reply: metrics always, arrays where the message asks for them."""
+    content = RecordDict(
+        {METRICS: MetricRecord({PARTICIPANT: site.index, WEIGHT: len(site.train_data), **metrics})}
+    )
+    if arrays is not None:
+        content[ARRAYS] = ArrayRecord(arrays)  # type: ignore[arg-type]
+    return Message(content, reply_to=message)

@@ -1,0 +1,46 @@
+"""Every touch of Flower's private parts; its test fails when they change (pinned: flwr 1.41)."""
+
+import logging
+import os
+
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from flwr.app import Error, Message
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.supercore import log
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+CLIENT_APP_RAISED = 2   # flwr's error code for an exception in a ClientApp
+SERVER_NODE = 1
+
+log.setLevel(logging.WARNING)
+
+
+def to_bytes(message: Message) -> bytes:
+    """Serialise a message as it goes over the wire."""
+    return message_to_proto(message).SerializeToString(deterministic=True)
+
+
+def from_bytes(data: bytes) -> Message:
+    """Read a message from the wire."""
+    return message_from_proto(ProtoMessage.FromString(data))
+
+
+def set_message_id(message: Message, message_id: str) -> None:
+    """Give a message its id, as Flower's own grids do when they push it."""
+    message.metadata.__dict__["_message_id"] = message_id
+
+
+def become_server(run_id: int) -> Run:
+    """Let this process make messages as the server of a run."""
+    TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = run_id, 1, SERVER_NODE
+    return Run.create_empty(run_id=run_id)
+
+
+def error_reply(error: Exception, reply_to: Message) -> Message:
+    """Make the reply that Flower makes of an exception in a ClientApp: its text travels."""
+    return Message(Error(CLIENT_APP_RAISED, f"{type(error)}:<'{error}'>"), reply_to=reply_to)

@@ -1,0 +1,252 @@
+"""One participant at its own site: its data, its small model, its private state, and what it does when it is asked.
+
+Nothing here knows of messages; ``client_app`` translates. Everything private stays under the participant's folder.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoConfig
+
+from fedgrow.architectures import families, read
+from fedgrow.architectures.models import load_config, load_model, new_model
+from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan
+from fedgrow.data.examples import Examples
+from fedgrow.data.sources import load
+from fedgrow.data.split import split
+from fedgrow.errors import FedgrowError
+from fedgrow.federated.state import PrivateState
+from fedgrow.growth.parity import Parity, parity
+from fedgrow.methods import DualLigo, Learner, Phase, Tensors, WholeModel
+from fedgrow.methods.dual_ligo import global_operator
+from fedgrow.methods.scratch import scratch
+from fedgrow.report.model_card import model_card
+from fedgrow.runs.atomic import read_json, write_folder, write_json
+from fedgrow.tasks import TASKS, Codec, Encoded, Task
+from fedgrow.training.loop import Fitted, evaluate, fit
+from fedgrow.training.seeds import DATA, INIT, TRAIN, derive
+
+SHARED_METHODS = ("dual-ligo", "fedavg")
+
+
+class Participant:
+    """A participant of a run.
+
+    Args:
+        run: the run's folder.
+        index: the participant's number in the plan.
+        method: what is federated: ``dual-ligo``, or ``fedavg`` (the large model from scratch, a baseline).
+    """
+
+    def __init__(self, run: Path, index: int, method: str = "dual-ligo") -> None:
+        from fedgrow.runs.folder import RunFolder
+
+        self.run = RunFolder(run)
+        self.plan: Plan = self.run.plan
+        self.index, self.method = index, method
+        self.entry: ParticipantPlan = self.plan.participants[index]
+        self.name = self.entry.name
+        self.task: Task = TASKS[self.plan.task]
+        self.folder = self.run.participant(self.name)
+        own = self.folder if method == "dual-ligo" else self.run.baseline(method) / "participants" / self.name
+        self.state = PrivateState(own / "private" / "state")
+
+    # its data
+
+    @cached_property
+    def _splits(self) -> tuple[Examples, Examples, Examples]:
+        """The shard, its training part and its held-out part."""
+        shard = self.run.shard(self.name)
+        data = self.entry.data or self.plan.data
+        assert data is not None
+        seed = derive(self.plan.seed, DATA, self.index)
+        train, test = split(list(range(len(shard))), shard.labels, data.test_fraction, seed)
+        return shard, shard.take(train), shard.take(test)
+
+    @property
+    def raw_data(self) -> tuple[Examples, Examples]:
+        """Training and held-out examples as they came."""
+        return self._splits[1:]
+
+    @cached_property
+    def codec(self) -> Codec:
+        """Tokenizer or image processor, and labels."""
+        config = load_config(self.entry.model) if isinstance(self.entry.model, str) else None
+        return self.task.codec(self.plan, self.entry, self._splits[0], config)
+
+    @cached_property
+    def train_data(self) -> Encoded:
+        """Training examples as tensors."""
+        return self.codec.encode(self._splits[1])
+
+    @cached_property
+    def test_data(self) -> Encoded:
+        """Held-out examples as tensors."""
+        return self.codec.encode(self._splits[2])
+
+    # its small model
+
+    @property
+    def small_folder(self) -> Path:
+        """Where the readied small model lies."""
+        return self.folder / "private" / "small"
+
+    def prepare(self) -> None:
+        """Load or make the small model and train it on the participant's own shard; done once."""
+        if (self.small_folder / "prepared.json").is_file():
+            return
+        plan = self.entry.prepare or self.plan.prepare
+        seed = derive(self.plan.seed, INIT, self.index)
+        model, fresh = self._initial_model(seed)
+        learner = WholeModel(model, plan.learning_rate)
+        fitted = self.fit(learner, {}, learner.private_start(), "joint", plan.steps, 0, prepare=plan)
+        metrics = self.evaluate(learner, {}, fitted.private)
+        trained = learner.materialise({}, fitted.private)
+        record = {
+            "shape": read(trained).shape.model_dump(),
+            "parameters": count_parameters(trained),
+            "metrics": metrics,
+            "steps": plan.steps,
+            "fresh_tensors": fresh,
+            "examples": {"train": len(self.train_data), "test": len(self.test_data)},
+            "labels": list(self.codec.labels),
+        }
+
+        def fill(folder: Path) -> None:
+            trained.save_pretrained(folder)
+            self.codec.save(folder)
+            write_json(folder / "prepared.json", record)
+
+        write_folder(self.small_folder, fill)
+
+    def _initial_model(self, seed: int) -> tuple[nn.Module, list[str]]:
+        values = self.codec.config_values()
+        if isinstance(self.entry.model, str):
+            labels = {k: v for k, v in values.items() if k in ("id2label", "label2id", "pad_token_id") and v is not None}
+            model, fresh = load_model(self.entry.model, self.task.name, seed=seed, **labels)
+        else:
+            family = families()[self.plan.family or ""]
+            config = AutoConfig.for_model(
+                family.model_type, **family.config_values(self.entry.model) | values | self.plan.model_settings
+            )
+            model, fresh = new_model(config, self.task.name, seed=seed), []
+        return model, fresh
+
+    @cached_property
+    def prepared(self) -> dict[str, Any]:
+        """What is known of the readied small model: shape, parameters, metrics."""
+        return read_json(self.small_folder / "prepared.json")
+
+    @cached_property
+    def small_model(self) -> nn.Module:
+        """The readied small model."""
+        return load_model(self.small_folder, self.task.name)[0]
+
+    # its part in the federation
+
+    @cached_property
+    def learner(self) -> Learner:
+        """What this participant trains."""
+        if self.method == "dual-ligo":
+            return DualLigo(self.small_model, self.plan)
+        if self.method == "fedavg":
+            return scratch(self.small_model, self.plan, share_vocabulary=self.run.common_vocabulary)
+        raise FedgrowError(f"method {self.method!r} is not federated; choose from {', '.join(SHARED_METHODS)}")
+
+    @cached_property
+    def shared_start(self) -> Tensors:
+        """The shared tensors at the start: their names, shapes and types are what may leave."""
+        if self.method == "dual-ligo":   # follows from the plan alone, before there is a small model
+            return global_operator(self.plan, self.run.family).initial()
+        return self.learner.shared_start()
+
+    def train_locally(self, shared: Mapping[str, Tensor]) -> Fitted:
+        """Two-phase: train Local-LiGO and the head before the first round."""
+        start = self.learner.private_start()
+        fitted = self.fit(self.learner, shared, start, "local", self.plan.schedule.local_steps, 0)
+        self.state.save(0, fitted.private)
+        return fitted
+
+    def train_round(self, shared: Mapping[str, Tensor], server_round: int) -> Fitted:
+        """Train for one federated round and keep the private tensors; running a round again gives the same."""
+        if server_round == 1 and self.plan.schedule.kind == "joint":
+            private: Tensors = self.learner.private_start()
+        else:
+            private = self.state.load(server_round - 1)
+        phase: Phase = "joint" if self.plan.schedule.kind == "joint" else "grow"
+        fitted = self.fit(self.learner, shared, private, phase, self.plan.schedule.steps, server_round)
+        self.state.save(server_round, fitted.private)
+        return fitted
+
+    def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
+        """Return loss and metrics on the participant's own held-out data after a round."""
+        return self.evaluate(self.learner, shared, self.state.load(server_round))
+
+    def save_model(self, shared: Mapping[str, Tensor], server_round: int) -> None:
+        """Write the grown model as an ordinary Hugging Face folder, and the participant's own report."""
+        private = self.state.load(server_round)
+        model = self.learner.materialise(shared, private)
+        report = {
+            "name": self.name,
+            "small": {k: self.prepared[k] for k in ("shape", "parameters", "metrics")},
+            "grown": {
+                "shape": read(model).shape.model_dump(),
+                "parameters": count_parameters(model),
+                "metrics": self.evaluate(self.learner, shared, private),
+            },
+            "start": {"metrics": self.evaluate(self.learner, self.learner.shared_start(), self.learner.private_start())},
+            "parity": self.parity().as_dict(),
+            "examples": self.prepared["examples"],
+            "labels": len(self.prepared["labels"]),
+            "private_parameters": sum(t.numel() for t in private.values()),
+        }
+
+        def fill(folder: Path) -> None:
+            model.save_pretrained(folder)
+            self.codec.save(folder)
+            write_json(folder / "parity.json", report["parity"])
+            (folder / "README.md").write_text(model_card(report, self.plan), "utf-8")
+
+        write_folder(self.folder / "model", fill)
+        write_json(self.folder / "report.json", report)
+
+    def parity(self) -> Parity:
+        """Compare the grown model at the start with the small model, on held-out examples, in float64."""
+        return parity(self.learner, self.small_model, self.test_data, self.codec)
+
+    # training and evaluation with this participant's data and seeds
+
+    def fit(
+        self,
+        learner: Learner,
+        shared: Mapping[str, Tensor],
+        private: Mapping[str, Tensor],
+        phase: Phase,
+        steps: int,
+        server_round: int,
+        *,
+        prepare: PreparePlan | None = None,
+    ) -> Fitted:
+        """Train a learner on this participant's data, with the seed of this round."""
+        seed = derive(self.plan.seed, INIT if prepare else TRAIN, self.index, server_round)
+        try:
+            return fit(
+                learner, shared, private, self.train_data, self.codec, self.task, self.plan.training,
+                phase=phase, steps=steps, seed=seed,
+            )
+        except FedgrowError as error:
+            when = "while its small model was readied" if prepare else f"in round {server_round}"
+            raise FedgrowError(f"participant {self.name}, {when}: {error}") from None
+
+    def evaluate(self, learner: Learner, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return loss and metrics of a learner on this participant's held-out data."""
+        size = self.plan.training.batch_size
+        return evaluate(learner, shared, private, self.test_data, self.codec, self.task, size)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count a model's parameters, tied ones once."""
+    return sum(p.numel() for p in model.parameters())

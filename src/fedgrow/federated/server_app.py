@@ -1,0 +1,114 @@
+"""The ServerApp: ready the small models, run the schedule's phases, checkpoint every round, have the models saved."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic, sleep
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from fedgrow.errors import FedgrowError
+from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT
+from fedgrow.exchange.meter import MeteredGrid
+from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
+from fedgrow.federated.participant import Participant
+from fedgrow.federated.strategy import Rounds, in_order, metrics_of, readdress
+from fedgrow.runs.events import emit
+from fedgrow.runs.folder import RunFolder
+
+NODES_WITHIN = 120.0   # seconds until all nodes must be there
+ROUND_WITHIN = 12 * 3600.0   # seconds; a site that needs longer has failed
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run a federation to its end, or go on from its last checkpoint."""
+    Federation(grid, Path(str(context.run_config["run"])), str(context.run_config["method"])).run()
+
+
+class Federation:
+    """One federation: its folder, its strategy, and the grid that carries its messages."""
+
+    def __init__(self, grid: Grid, run: Path, method: str) -> None:
+        self.run_folder = RunFolder(run)
+        self.plan = self.run_folder.plan
+        self.method = method
+        self.checkpoints = Checkpoints(run if method == "dual-ligo" else self.run_folder.baseline(method))
+        self.rounds = Rounds(self.plan.strategy.name, len(self.plan.participants), dict(self.plan.strategy.options))
+        last = self.checkpoints.last()
+        self.grid = MeteredGrid(grid, up=last.bytes_up if last else 0, down=last.bytes_down if last else 0)
+        self.last = last
+
+    def run(self) -> None:
+        """Run all that is left to do."""
+        self._wait_for_nodes()
+        self._emit(
+            "started", rounds=self.plan.schedule.rounds, from_round=self.last.server_round if self.last else 0
+        )
+        if self.last is None:
+            self._ask(PREPARE, 0, None)
+            self._emit("prepared")
+            start = Participant(self.run_folder.path, 0, self.method).shared_start
+            arrays = ArrayRecord({n: t.numpy() for n, t in sorted(start.items())})  # type: ignore[arg-type]
+            if self.plan.schedule.kind == "two-phase" and self.method == "dual-ligo":
+                self._ask(LOCAL, 0, arrays)
+            self.last = self._checkpoint(0, arrays, {})
+        else:
+            arrays = ArrayRecord(self.last.arrays)
+            self.rounds.restore(self.last.strategy)
+        for server_round in range(self.last.server_round + 1, self.plan.schedule.rounds + 1):
+            arrays = self._round(server_round, arrays)
+        if self.method == "dual-ligo":
+            self._ask(SAVE, self.plan.schedule.rounds, arrays)
+            self._emit("saved")
+
+    def _round(self, server_round: int, arrays: ArrayRecord) -> ArrayRecord:
+        replies = self._exchange(self.rounds.train(server_round, arrays, self.grid))
+        arrays = self.rounds.aggregate(server_round, replies)
+        losses = _by_participant(replies, "loss")
+        replies = self._exchange(self.rounds.evaluate(server_round, arrays, self.grid))
+        metrics = {
+            name: _by_participant(replies, name)
+            for name in sorted(metrics_of(replies[0]))
+            if name not in (PARTICIPANT, WEIGHT)
+        }
+        self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
+        return arrays
+
+    def _ask(self, message_type: str, server_round: int, arrays: ArrayRecord | None) -> list[Message]:
+        content = RecordDict({ARRAYS: arrays or ArrayRecord(), CONFIG: ConfigRecord({"server-round": server_round})})
+        template = [Message(content, node, message_type) for node in self.grid.get_node_ids()]
+        return self._exchange(readdress(m, message_type, server_round) for m in template)
+
+    def _exchange(self, messages: Iterable[Message]) -> list[Message]:
+        messages = list(messages)
+        self._emit("asked", step=messages[0].metadata.message_type, participants=len(messages))
+        replies = in_order(self.grid.send_and_receive(messages, timeout=ROUND_WITHIN))
+        if len(replies) < len(messages):
+            raise FedgrowError(f"{len(messages) - len(replies)} of {len(messages)} participants did not answer")
+        return replies
+
+    def _checkpoint(self, server_round: int, arrays: ArrayRecord, metrics: dict[str, list[float]]) -> Checkpoint:
+        values = {name: array.numpy() for name, array in arrays.items()}
+        checkpoint = Checkpoint(
+            server_round, values, metrics, self.grid.up, self.grid.down, self.rounds.state()
+        )
+        self.checkpoints.write(checkpoint)
+        self._emit("round", round=server_round, metrics=metrics, bytes_up=self.grid.up, bytes_down=self.grid.down)
+        return checkpoint
+
+    def _emit(self, event: str, **values: object) -> None:
+        emit(self.run_folder.path, event, method=self.method, **values)
+
+    def _wait_for_nodes(self) -> None:
+        expected, end = len(self.plan.participants), monotonic() + NODES_WITHIN
+        while (found := len(list(self.grid.get_node_ids()))) < expected:
+            if monotonic() > end:
+                raise FedgrowError(f"only {found} of {expected} participants were there after {NODES_WITHIN:.0f} s")
+            sleep(0.2)
+
+
+def _by_participant(replies: list[Message], name: str) -> list[float]:
+    return [float(metrics_of(reply)[name]) for reply in replies]  # type: ignore[arg-type]

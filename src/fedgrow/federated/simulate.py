@@ -1,0 +1,110 @@
+"""A whole run on one machine: the federation over an engine, the baselines, the summary and the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fedgrow.baselines import BASELINES
+from fedgrow.config.plan import Plan
+from fedgrow.config.resolve import resolve
+from fedgrow.errors import FedgrowError
+from fedgrow.federated.client_app import app as client_app
+from fedgrow.federated.local_grid import Tap, run_local
+from fedgrow.federated.server_app import app as server_app
+from fedgrow.report.summary import write_results
+from fedgrow.runs.atomic import read_json, write_json
+from fedgrow.runs.events import emit
+from fedgrow.runs.folder import RunFolder
+
+ENGINES = ("local", "ray")
+
+
+def simulate(
+    plan: Plan | None, out: Path, *, engine: str = "local", resume: bool = False, tap: Tap | None = None
+) -> dict[str, Any]:
+    """Run a plan to its end.
+
+    Args:
+        plan: the plan; None with ``resume``, which takes the one in the folder.
+        out: the run folder: new or empty, or with ``resume`` one that a run has begun.
+        engine: ``local`` (in this process) or ``ray`` (Flower's simulation engine).
+        resume: go on from the last whole round.
+        tap: sees the bytes of every message (local engine only).
+
+    Returns:
+        What ``summary.json`` holds.
+
+    Raises:
+        FedgrowError: the plan, the data or a model is wrong, or a participant failed; the text says why.
+    """
+    if engine not in ENGINES:
+        raise FedgrowError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
+    run = _open_or_create(plan, out, engine, resume)
+    if run.state["state"] == "finished":
+        return read_json(run.path / "summary.json")
+    run.note(state="running", engine=engine)
+    try:
+        _federate(run, engine, tap)
+        for name in run.plan.baselines:
+            _baseline(run, name)
+        summary = write_results(run)
+    except KeyboardInterrupt:
+        run.note(state="interrupted")
+        raise
+    except Exception as error:
+        reason = _why(run, error)
+        run.note(state="failed", reason=reason)
+        emit(run.path, "failed", reason=reason)
+        if isinstance(error, FedgrowError):
+            raise FedgrowError(f"{reason}\nthe run stopped in {run.path}") from None
+        raise
+    run.note(state="finished")
+    emit(run.path, "finished")
+    return summary
+
+
+def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> RunFolder:
+    if resume:
+        run = RunFolder.open(out)
+        if plan is not None and resolve(plan) != run.plan:
+            raise FedgrowError(
+                f"--resume: the plan differs from the one in {out / 'plan.yaml'}; "
+                "resume without changes, or start a new run in another folder"
+            )
+        return run
+    if plan is None:
+        raise FedgrowError("a plan is needed to start a run")
+    return RunFolder.create(out, resolve(plan), engine)
+
+
+def _federate(run: RunFolder, engine: str, tap: Tap | None) -> None:
+    config: dict[str, str | int] = {"run": str(run.path), "method": "dual-ligo"}
+    count = len(run.plan.participants)
+    if engine == "ray":
+        from fedgrow.federated.ray_engine import run_ray
+
+        run_ray(count, config, run.path)
+    else:
+        run_local(server_app, client_app, count, config, tap)
+
+
+def _baseline(run: RunFolder, name: str) -> None:
+    """Run one baseline, unless an earlier part of this run already did."""
+    result = run.baseline(name) / "result.json"
+    if not result.is_file():
+        emit(run.path, "baseline", name=name, participants=len(run.plan.participants))
+        metrics = BASELINES[name](run)
+        write_json(result, {"participants": dict(zip(run.plan.names, metrics, strict=True))})
+
+
+def _why(run: RunFolder, error: Exception) -> str:
+    """Say why a run failed; the simulation sees every site's own log, which a real coordinator does not."""
+    reason = str(error)
+    logs = [run.participant(name) / "private" / "site.log" for name in run.plan.names]
+    if isinstance(error, FedgrowError) and "a participant failed" in reason:
+        lines = [log.read_text("utf-8").strip().splitlines() for log in logs if log.is_file()]
+        told = [line for text in lines for line in text[-1:]]
+        return "\n".join([reason.partition(":")[0], *told])
+    return reason
+
+

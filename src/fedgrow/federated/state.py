@@ -1,0 +1,42 @@
+"""A participant's private tensors on its own disk, one file per round, so that any round can be run again."""
+
+from pathlib import Path
+
+from fedgrow.errors import FedgrowError
+from fedgrow.methods.base import Tensors
+from fedgrow.runs.atomic import read_tensors, write_tensors
+
+KEPT = 3   # the round in progress, the one before, and one more for a server that is a round behind
+
+
+class PrivateState:
+    """Private tensors by round; round 0 is the state before the first federated round."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _path(self, server_round: int) -> Path:
+        return self.folder / f"round-{server_round:04d}.safetensors"
+
+    def has(self, server_round: int) -> bool:
+        """Whether the state after a round is on disk."""
+        return self._path(server_round).is_file()
+
+    def load(self, server_round: int) -> Tensors:
+        """Return the state after a round.
+
+        Raises:
+            FedgrowError: it is not on disk.
+        """
+        if not self.has(server_round):
+            raise FedgrowError(
+                f"private state of round {server_round} is missing in {self.folder}; start the run afresh in a new folder"
+            )
+        return read_tensors(self._path(server_round))
+
+    def save(self, server_round: int, tensors: Tensors) -> None:
+        """Write the state after a round and forget rounds that no one can ask for again."""
+        write_tensors(self._path(server_round), tensors)
+        for path in sorted(self.folder.glob("round-*.safetensors")):
+            if int(path.stem.removeprefix("round-")) <= server_round - KEPT:
+                path.unlink()

@@ -1,0 +1,110 @@
+"""Flower's strategies, made to speak fedgrow's messages and to sum in a fixed order.
+
+Replies are sorted by participant before Flower's own aggregation sees them, so that the sum has one order and one
+type (float32), whatever engine carried the messages. Add a strategy by adding its name here.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import (
+    Bulyan,
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedMedian,
+    FedTrimmedAvg,
+    FedYogi,
+    Krum,
+    MultiKrum,
+)
+
+from fedgrow.errors import FedgrowError
+from fedgrow.exchange.contract import ARRAYS, CONFIG, EVALUATE, GROW, METRICS, PARTICIPANT
+
+STRATEGIES: dict[str, type[FedAvg]] = {
+    s.__name__: s
+    for s in (FedAvg, FedAvgM, FedAdam, FedAdagrad, FedYogi, FedMedian, FedTrimmedAvg, Krum, MultiKrum, Bulyan)
+}
+
+
+class Rounds:
+    """One of Flower's strategies with fedgrow's messages around it.
+
+    Args:
+        name: the strategy's name in ``STRATEGIES``.
+        participants: how many take part in every round.
+        options: the strategy's own options, such as ``eta``.
+    """
+
+    def __init__(self, name: str, participants: int, options: dict[str, float | int]) -> None:
+        quorum = dict.fromkeys(("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"), participants)
+        try:
+            self.strategy = STRATEGIES[name](**quorum, **options)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise FedgrowError(f"strategy {name}: {str(error).partition('__init__() ')[2]}; see Flower's {name}") from None
+
+    def train(self, server_round: int, arrays: ArrayRecord, grid: Grid) -> list[Message]:
+        """Return the messages of a training round."""
+        messages = self.strategy.configure_train(server_round, arrays, ConfigRecord(), grid)
+        return [readdress(m, GROW, server_round) for m in messages]
+
+    def evaluate(self, server_round: int, arrays: ArrayRecord, grid: Grid) -> list[Message]:
+        """Return the messages of an evaluation round."""
+        messages = self.strategy.configure_evaluate(server_round, arrays, ConfigRecord(), grid)
+        return [readdress(m, EVALUATE, server_round) for m in messages]
+
+    def aggregate(self, server_round: int, replies: list[Message]) -> ArrayRecord:
+        """Average the participants' operators."""
+        arrays, _ = self.strategy.aggregate_train(server_round, replies)
+        if arrays is None:
+            raise FedgrowError(f"round {server_round}: {type(self.strategy).__name__} made no aggregate of {len(replies)} replies")
+        return ArrayRecord({n: a.numpy().astype(np.float32) for n, a in arrays.items()})
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what the strategy carries from round to round (momenta), to be written beside the operator."""
+        state: dict[str, np.ndarray] = {}
+        for attribute, value in sorted(vars(self.strategy).items()):
+            if attribute == "current_arrays":   # the strategy takes these from the next round's broadcast
+                continue
+            items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            state |= {f"{attribute}/{key}": array for key, array in items if isinstance(array, np.ndarray)}
+        return state
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take up the state of an earlier round."""
+        carried: dict[str, dict[str, np.ndarray]] = {}
+        for key, array in state.items():
+            attribute, _, name = key.partition("/")
+            carried.setdefault(attribute, {})[name] = array
+        for attribute, arrays in carried.items():
+            listed = all(name.isdigit() for name in arrays)
+            value = [arrays[str(i)] for i in range(len(arrays))] if listed else arrays
+            setattr(self.strategy, attribute, value)
+
+
+def readdress(message: Message, message_type: str, server_round: int) -> Message:
+    """Copy one of Flower's messages under fedgrow's type; Flower shares one record between all of them."""
+    content = RecordDict({ARRAYS: message.content[ARRAYS], CONFIG: ConfigRecord({"server-round": server_round})})
+    return Message(content, message.metadata.dst_node_id, message_type, group_id=str(server_round))
+
+
+def in_order(replies: Iterable[Message]) -> list[Message]:
+    """Sort replies by participant.
+
+    Raises:
+        FedgrowError: a reply is an error; its text comes from the site and holds nothing private.
+    """
+    replies = list(replies)
+    for reply in replies:
+        if reply.has_error():
+            raise FedgrowError(f"a participant failed: {reply.error.reason}")
+    return sorted(replies, key=lambda reply: int(metrics_of(reply)[PARTICIPANT]))  # type: ignore[arg-type]
+
+
+def metrics_of(reply: Message) -> MetricRecord:
+    """Return a reply's metrics."""
+    return reply.content.metric_records[METRICS]

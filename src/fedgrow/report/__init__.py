@@ -1,0 +1,1 @@
+"""What a run tells people: summary.json, report.md, tables and model cards."""

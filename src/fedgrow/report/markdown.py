@@ -1,0 +1,110 @@
+"""``report.md``: what growing together brought, beside what else one could have done."""
+
+from typing import Any
+
+from fedgrow.baselines import DESCRIPTIONS
+from fedgrow.report.markdown_table import table
+from fedgrow.runs.folder import RunFolder
+from fedgrow.tasks import TASKS
+
+
+def report(run: RunFolder, summary: dict[str, Any]) -> str:
+    """Return the report of a finished run as Markdown."""
+    plan = run.plan
+    task = TASKS[plan.task]
+    metric, better = task.metrics[0], "higher" if task.higher_is_better else "lower"
+    lines = [
+        f"# {plan.name}",
+        "",
+        f"{len(plan.participants)} participants, task {plan.task} ({metric}, {better} is better), family {plan.family}, "
+        f"seed {plan.seed}. Intermediate shape {plan.intermediate}, large shape {plan.large}. "
+        f"Operator {describe(plan.operator)}; Local-LiGO {describe(plan.local_operator)}. "
+        f"Schedule {plan.schedule.kind}: {plan.schedule.rounds} rounds of {plan.schedule.steps} steps.",
+        "",
+        "Every figure is measured on each participant's own held-out data. Which data one run holds out, and one seed, "
+        "move these figures by points: compare methods over several seeds before believing a difference.",
+        "",
+        "## Methods",
+        "",
+        *table(method_rows(summary, task.metrics, task.higher_is_better)),
+        "",
+        verdict(summary, metric, task.higher_is_better),
+        "",
+        "## Participants",
+        "",
+        *table(participant_rows(summary, metric)),
+        "",
+        "`at start` is the grown model before any growth training; parity is the difference of its logits from the "
+        "small model's then.",
+        "",
+        "## What travelled",
+        "",
+        f"{summary['exchange']['bytes_up']:,} bytes up and {summary['exchange']['bytes_down']:,} bytes down, as serialised, "
+        f"all rounds and participants: {len(summary['exchange']['arrays'])} arrays of Global-LiGO "
+        f"({summary['parameters']['global_operator']:,} numbers, "
+        f"{summary['parameters']['global_operator'] / summary['parameters']['large']:.2%} of the large model's "
+        f"{summary['parameters']['large']:,}) and the listed metrics. Small models, heads, Local-LiGO "
+        f"(at most {summary['parameters']['local_operator']:,} numbers) and data stayed in `participants/NAME/private`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def describe(operator: Any) -> str:
+    """Return an operator's kind, rank and start in words."""
+    rank = f" of rank {operator.rank}" if operator.rank else ""
+    return f"{operator.kind}{rank}" + ("" if operator.start == "exact" else f" ({operator.start} start)")
+
+
+def method_rows(summary: dict[str, Any], metrics: tuple[str, ...], higher: bool) -> list[list[str]]:
+    """Return the table of methods: mean, deviation and worst participant."""
+    worst = "metrics_min" if higher else "metrics_max"
+    methods = {
+        "small models, as they came": summary["small"],
+        "grown, at start": summary["start"],
+        "**grown together (Fed-Grow)**": summary["grown"],
+        **{DESCRIPTIONS[name]: values for name, values in summary["baselines"].items()},
+    }
+    head = ["method", *(f"{m} (mean ± sd over participants)" for m in metrics), f"worst {metrics[0]}"]
+    rows = [
+        [
+            name,
+            *(f"{v['metrics_mean'][m]:.3f} ± {v['metrics_std'][m]:.3f}" for m in metrics),
+            f"{v[worst][metrics[0]]:.3f}",
+        ]
+        for name, v in methods.items()
+    ]
+    return [head, *rows]
+
+
+def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
+    """Return the table of participants."""
+    head = ["participant", "train / test", "small shape", "parameters", "small", "at start", "grown", "grown parameters",
+            "parity max / mean"]
+    rows = [
+        [
+            p["name"],
+            f"{p['examples']['train']} / {p['examples']['test']}",
+            "{layers}x{width}, {heads} heads, ffn {ffn}".format(**p["small"]["shape"]),
+            f"{p['small']['parameters']:,}",
+            f"{p['small']['metrics'][metric]:.3f}",
+            f"{p['start']['metrics'][metric]:.3f}",
+            f"{p['grown']['metrics'][metric]:.3f}",
+            f"{p['grown']['parameters']:,}",
+            f"{p['parity']['max_abs']:.1e} / {p['parity']['mean_abs']:.1e}",
+        ]
+        for p in summary["participants"]
+    ]
+    return [head, *rows]
+
+
+def verdict(summary: dict[str, Any], metric: str, higher: bool) -> str:
+    """Say in one sentence how growing together compares with everything else that was run."""
+    grown = summary["grown"]["metrics_mean"][metric]
+    others = {"the small models as they came": summary["small"], **{DESCRIPTIONS[n]: v for n, v in summary["baselines"].items()}}
+    parts = []
+    for name, values in others.items():
+        gap = grown - values["metrics_mean"][metric]
+        word = "level with" if abs(gap) < 5e-4 else ("better than" if (gap > 0) == higher else "worse than")
+        parts.append(f"{word} {name} ({gap:+.3f})")
+    return f"In mean {metric}, growing together was " + "; ".join(parts) + "."

@@ -1,0 +1,71 @@
+"""Writes that are whole or not there."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file as load_numpy
+from safetensors.numpy import save as save_numpy
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside its place, flush it to disk, and move it in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, indented."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON."""
+    return json.loads(path.read_text("utf-8"))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors; an empty mapping is allowed."""
+    write_bytes(path, save({name: t.detach().contiguous() for name, t in tensors.items()}))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read safetensors, names sorted."""
+    return dict(sorted(load_file(path).items()))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as safetensors."""
+    write_bytes(path, save_numpy({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read safetensors, names sorted."""
+    return dict(sorted(load_numpy(path).items()))
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside its place and move it in, replacing an older one."""
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    fill(part)
+    if path.exists():
+        shutil.rmtree(path)
+    part.replace(path)

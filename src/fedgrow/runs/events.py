@@ -1,0 +1,29 @@
+"""What happened, line by line: ``events.jsonl``, and listeners in the same process (progress bars)."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Listener = Callable[[dict[str, Any]], None]
+_listeners: dict[Path, list[Listener]] = {}
+
+
+def listen(folder: Path, listener: Listener) -> None:
+    """Call a listener for every event of a run folder."""
+    _listeners.setdefault(folder.resolve(), []).append(listener)
+
+
+def stop_listening(folder: Path) -> None:
+    """Forget the listeners of a run folder."""
+    _listeners.pop(folder.resolve(), None)
+
+
+def emit(folder: Path, event: str, **values: Any) -> None:
+    """Append an event to the run's log and tell the listeners."""
+    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **values}
+    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    for listener in _listeners.get(folder.resolve(), []):
+        listener(line)

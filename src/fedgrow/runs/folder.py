@@ -1,0 +1,140 @@
+"""The run folder's layout, its creation, and its state."""
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from fedgrow.architectures import Family, families
+from fedgrow.config.load import parse_plan
+from fedgrow.config.plan import DataPlan, Plan
+from fedgrow.data.examples import Examples
+from fedgrow.data.partition import Partition, partition
+from fedgrow.data.sources import load
+from fedgrow.errors import FedgrowError
+from fedgrow.runs.atomic import read_json, write_folder, write_json, write_text
+from fedgrow.runs.environment import environment
+from fedgrow.training.seeds import DATA, PARTITION, derive
+
+State = Literal["running", "interrupted", "failed", "finished"]
+
+
+class RunFolder:
+    """A run's folder.
+
+    Layout: ``plan.yaml`` (resolved), ``partition.json``, ``environment.json``, ``run.json`` (state), ``events.jsonl``,
+    ``rounds/``, ``operator/``, ``participants/NAME/`` (``private/`` never leaves it), ``baselines/``, ``report.md``,
+    ``summary.json``; the last two exist only once the run is finished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+
+    @classmethod
+    def create(cls, path: Path, plan: Plan, engine: str) -> "RunFolder":
+        """Check the data, deal it out, and make the folder, whole or not at all.
+
+        Raises:
+            FedgrowError: the folder is not empty, or the data does not fit the plan.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise FedgrowError(
+                f"--out {path}: it is there already and not empty; choose another folder, or --resume to go on with that run"
+            )
+        shared = deal(plan)
+
+        def fill(folder: Path) -> None:
+            write_text(folder / "plan.yaml", yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False))
+            write_json(folder / "partition.json", shared.to_json())
+            write_json(folder / "environment.json", environment())
+            write_json(folder / "run.json", {"state": "running", "engine": engine})
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_folder(path, fill)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open an existing run.
+
+        Raises:
+            FedgrowError: there is no run in the folder.
+        """
+        if not (path / "run.json").is_file():
+            raise FedgrowError(f"--resume: {path} holds no run (no run.json); leave --resume out to start one")
+        return cls(path)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The resolved plan."""
+        return parse_plan((self.path / "plan.yaml").read_text("utf-8"), str(self.path / "plan.yaml"), self.path)
+
+    @property
+    def family(self) -> Family:
+        """The family's table."""
+        return families()[self.plan.family or ""]
+
+    @cached_property
+    def partition(self) -> Partition:
+        """Who got which rows of the plan's data."""
+        return Partition.from_json(read_json(self.path / "partition.json"))
+
+    def participant(self, name: str) -> Path:
+        """Return a participant's folder."""
+        return self.path / "participants" / name
+
+    def baseline(self, name: str) -> Path:
+        """Return a baseline's folder."""
+        return self.path / "baselines" / name
+
+    def shard(self, name: str) -> Examples:
+        """Return a participant's examples: its own data, or its share of the plan's."""
+        index = self.plan.names.index(name)
+        own = self.plan.participants[index].data
+        if own is not None:
+            return source(own, self.plan.task, derive(self.plan.seed, DATA, index))
+        assert self.plan.data is not None
+        return shared_source(self.plan).take(self.partition.shards[name])
+
+    @property
+    def common_vocabulary(self) -> bool:
+        """Whether all participants have the same vocabulary (noted by the simulation, which sees them all)."""
+        return bool(self.state.get("common_vocabulary", False))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The run's state record."""
+        return read_json(self.path / "run.json")
+
+    def note(self, **values: Any) -> None:
+        """Add to the state record."""
+        write_json(self.path / "run.json", self.state | values)
+
+
+@lru_cache(maxsize=8)
+def _load(plan: str, task: str, seed: int, extra: tuple[str, ...]) -> Examples:
+    return load(DataPlan.model_validate_json(plan), task, seed, extra)
+
+
+def source(plan: DataPlan, task: str, seed: int, extra: tuple[str, ...] = ()) -> Examples:
+    """Load a source once a process."""
+    return _load(plan.model_dump_json(), task, seed, extra)
+
+
+def shared_source(plan: Plan) -> Examples:
+    """Load the plan's data, with the column that it is dealt out by."""
+    assert plan.data is not None
+    column = plan.partition.column
+    return source(plan.data, plan.task, derive(plan.seed, DATA), (column,) if column else ())
+
+
+def deal(plan: Plan) -> Partition:
+    """Check all data and deal the plan's out to the participants without their own."""
+    for index, entry in enumerate(plan.participants):
+        if entry.data is not None:
+            source(entry.data, plan.task, derive(plan.seed, DATA, index))
+    sharing = [p.name for p in plan.participants if p.data is None]
+    if not sharing:
+        return Partition.from_json({"shards": {}, "digest": ""})
+    return partition(shared_source(plan), plan.partition, sharing, derive(plan.seed, PARTITION))

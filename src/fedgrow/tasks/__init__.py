@@ -1,0 +1,12 @@
+"""Tasks, one per file; add a task by adding a file and a line here."""
+
+from fedgrow.tasks.base import Codec, Encoded, Task
+from fedgrow.tasks.causal_language_modelling import CausalLanguageModelling
+from fedgrow.tasks.image_classification import ImageClassification
+from fedgrow.tasks.sequence_classification import SequenceClassification
+
+TASKS: dict[str, Task] = {
+    task.name: task for task in (SequenceClassification(), ImageClassification(), CausalLanguageModelling())
+}
+
+__all__ = ["TASKS", "Codec", "Encoded", "Task"]

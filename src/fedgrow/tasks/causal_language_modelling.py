@@ -1,0 +1,93 @@
+"""Causal language modelling: texts joined and cut into blocks; perplexity on the participant's own tokens.
+
+Perplexities of different tokenizers do not compare with each other, only with the same participant's.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedgrow.config.plan import ParticipantPlan, Plan
+from fedgrow.data.examples import Examples
+from fedgrow.errors import FedgrowError
+from fedgrow.tasks.base import Codec, Encoded, Task
+from fedgrow.tasks.sequence_classification import max_length
+from fedgrow.tasks.tokenizers import digest, tokenizer_for
+
+
+class CausalLanguageModelling(Task):
+    """Next-token prediction."""
+
+    name = "causal-language-modelling"
+    metrics = ("perplexity",)
+    higher_is_better = False
+
+    def codec(self, plan: Plan, participant: ParticipantPlan, shard: Examples, config: Any | None) -> Codec:
+        """Tokenize with the participant's own tokenizer, into blocks of the plan's longest length."""
+        tokenizer = tokenizer_for(participant, shard.texts, plan.vocabulary.size)
+        return BlockCodec(tokenizer, max_length(plan, config))
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross entropy of the next token: logits (batch, length, vocabulary), targets (batch, length)."""
+        return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+
+    def tally(self, logits: Tensor, targets: Tensor) -> Any:
+        """Keep the summed loss and the number of predicted tokens."""
+        count = targets[:, 1:].numel()
+        return float(self.loss(logits, targets)) * count, count
+
+    def score(self, tallies: Sequence[Any]) -> Mapping[str, float]:
+        """Return the perplexity: exp of the mean loss per predicted token."""
+        return {"perplexity": math.exp(min(sum(t for t, _ in tallies) / sum(n for _, n in tallies), 700.0))}
+
+
+class BlockCodec(Codec):
+    """Texts, each closed by the end token, joined and cut into blocks of equal length; the rest is dropped."""
+
+    def __init__(self, tokenizer: Any, length: int) -> None:
+        self.tokenizer, self.length = tokenizer, length
+
+    def encode(self, examples: Examples) -> Encoded:
+        """Tokenize, join and cut.
+
+        Raises:
+            FedgrowError: there is not even one block.
+        """
+        end = self.tokenizer.eos_token_id
+        closing = [] if end is None else [end]
+        rows = self.tokenizer(examples.texts, add_special_tokens=False)["input_ids"]
+        stream = torch.tensor([token for row in rows for token in [*row, *closing]], dtype=torch.long)
+        count = len(stream) // self.length
+        if not count:
+            raise FedgrowError(
+                f"{len(examples)} texts hold {len(stream)} tokens, fewer than one block of {self.length}; "
+                "give this participant more text or set training.max_length lower"
+            )
+        return Encoded(list(stream[: count * self.length].reshape(count, self.length)), None)
+
+    def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
+        """Stack blocks; the targets are the blocks themselves."""
+        ids = torch.stack([encoded.inputs[i] for i in indices])
+        return {"input_ids": ids}, ids
+
+    def config_values(self) -> dict[str, Any]:
+        """Vocabulary size and positions."""
+        return {
+            "vocab_size": len(self.tokenizer),
+            "bos_token_id": self.tokenizer.bos_token_id,
+            "eos_token_id": self.tokenizer.eos_token_id,
+            "pad_token_id": self.tokenizer.pad_token_id,
+            "max_position_embeddings": self.length,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer."""
+        self.tokenizer.save_pretrained(folder)
+
+    def vocabulary_digest(self) -> str | None:
+        """Return a digest of the tokenizer's vocabulary."""
+        return digest(self.tokenizer)

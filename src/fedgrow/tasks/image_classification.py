@@ -1,0 +1,88 @@
+"""Image classification: one class per image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoImageProcessor, ViTImageProcessorPil
+
+from fedgrow.architectures.models import quiet
+from fedgrow.config.plan import ParticipantPlan, Plan
+from fedgrow.data.examples import Examples
+from fedgrow.errors import FedgrowError
+from fedgrow.tasks.base import Codec, Encoded
+from fedgrow.tasks.classification import Classification, class_ids, class_labels, label_config
+
+
+class ImageClassification(Classification):
+    """Accuracy, macro precision and macro F1 over a participant's own labels."""
+
+    name = "image-classification"
+
+    def codec(self, plan: Plan, participant: ParticipantPlan, shard: Examples, config: Any | None) -> Codec:
+        """Use the image processor beside the model, or one of the data's own size for a model made in the run."""
+        data = participant.data or plan.data
+        labels = class_labels(shard, data.labels if data else None, config)
+        channels, height, width = shard.images.shape[1:]
+        if config is None:
+            if height != width:
+                raise FedgrowError(f"images are {height} x {width}; models made in the run need square ones")
+            half = [0.5] * channels
+            processor = ViTImageProcessorPil(
+                size={"height": height, "width": width}, image_mean=half, image_std=half
+            )
+            return ImageCodec(processor, labels, channels, height)
+        if channels not in (1, config.num_channels):
+            raise FedgrowError(
+                f"participant {participant.name}: images have {channels} channels, its model takes {config.num_channels}"
+            )
+        return ImageCodec(_beside(participant, config), labels, config.num_channels, config.image_size)
+
+
+def _beside(participant: ParticipantPlan, config: Any) -> Any:
+    size = {"height": config.image_size, "width": config.image_size}
+    try:
+        with quiet():
+            return AutoImageProcessor.from_pretrained(participant.model, size=size, trust_remote_code=False)
+    except (OSError, ValueError):
+        half = [0.5] * config.num_channels
+        return ViTImageProcessorPil(size=size, image_mean=half, image_std=half)
+
+
+class ImageCodec(Codec):
+    """Pixels resized and normalised by the image processor, and class ids."""
+
+    def __init__(self, processor: Any, labels: Sequence[str], channels: int, size: int) -> None:
+        self.processor, self._labels, self.channels, self.size = processor, labels, channels, size
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes."""
+        return self._labels
+
+    def encode(self, examples: Examples) -> Encoded:
+        """Process every image; grey ones are repeated over the model's channels."""
+        images = examples.images
+        if images.shape[1] == 1 and self.channels > 1:
+            images = np.repeat(images, self.channels, axis=1)
+        pixels = self.processor(
+            list(images), do_rescale=False, input_data_format="channels_first", return_tensors="pt"
+        )["pixel_values"]
+        return Encoded(list(pixels.to(torch.float32)), class_ids(examples, self._labels))
+
+    def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
+        """Stack images: (batch, channels, height, width)."""
+        assert encoded.targets is not None
+        pixels = torch.stack([encoded.inputs[i] for i in indices])
+        return {"pixel_values": pixels}, encoded.targets[torch.tensor(indices)]
+
+    def config_values(self) -> dict[str, Any]:
+        """Labels, channels and image size."""
+        return label_config(self._labels) | {"num_channels": self.channels, "image_size": self.size}
+
+    def save(self, folder: Path) -> None:
+        """Write the image processor."""
+        self.processor.save_pretrained(folder)

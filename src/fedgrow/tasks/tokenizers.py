@@ -1,0 +1,57 @@
+"""Tokenizers: loaded beside a model, or learned by a participant from its own texts."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from fedgrow.config.plan import ParticipantPlan
+from fedgrow.errors import FedgrowError
+
+PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
+
+
+def tokenizer_for(participant: ParticipantPlan, texts: Sequence[str], vocabulary: int) -> Any:
+    """Return the participant's tokenizer: the one it names, the one beside its model, or one learned from its texts.
+
+    Raises:
+        FedgrowError: a named tokenizer, or that of a model folder, cannot be loaded.
+    """
+    folder = participant.tokenizer or (participant.model if isinstance(participant.model, str) else None)
+    if folder is None:
+        return learn(texts, vocabulary)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FedgrowError(
+            f"participant {participant.name}: no tokenizer at {folder!r} ({reason}); "
+            "put tokenizer.json there, or name another one as participants[].tokenizer"
+        ) from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def learn(texts: Sequence[str], size: int) -> Any:
+    """Learn a byte-level BPE vocabulary (as GPT-2's) of at most ``size`` entries; deterministic."""
+    tokenizer = Tokenizer(models.BPE(unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=max(size, 300),
+        special_tokens=[PAD, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, bos_token=END)
+
+
+def digest(tokenizer: Any) -> str:
+    """Return a digest of the vocabulary: equal digests mean that token ids mean the same."""
+    entries = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()

@@ -1,0 +1,147 @@
+"""Local training and evaluation of a learner: one thread, every random draw from the given seed."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedgrow.architectures.models import seeded
+from fedgrow.config.plan import TrainingPlan
+from fedgrow.errors import FedgrowError
+from fedgrow.methods.base import Learner, Phase, Tensors
+from fedgrow.tasks.base import Codec, Encoded, Task
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a round of local training leaves: the tensors, the mean loss, and how many steps were skipped."""
+
+    shared: Tensors
+    private: Tensors
+    loss: float
+    skipped: int
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, so that sums have one order on every machine and in every engine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def fit(
+    learner: Learner,
+    shared: Mapping[str, Tensor],
+    private: Mapping[str, Tensor],
+    data: Encoded,
+    codec: Codec,
+    task: Task,
+    plan: TrainingPlan,
+    *,
+    phase: Phase,
+    steps: int,
+    seed: int,
+) -> Fitted:
+    """Train for so many steps with a fresh AdamW.
+
+    Args:
+        learner: what is trained.
+        shared: shared tensors at the start; not changed.
+        private: private tensors at the start; not changed.
+        data: the participant's training examples.
+        codec: collates batches.
+        task: the loss.
+        plan: batch size, warm-up, clipping, and what to do when a loss is not finite.
+        phase: what is trained.
+        steps: optimizer steps.
+        seed: for batches and dropout, from ``seeds.derive``.
+
+    Raises:
+        FedgrowError: a loss is not finite and the plan says stop, or no step had a finite loss.
+    """
+    state = {name: t.detach().clone() for name, t in {**shared, **private}.items()}
+    groups = learner.groups(phase)
+    for name in (n for g in groups for n in g.names):
+        state[name].requires_grad_()
+    params = [{"params": [state[n] for n in g.names], "lr": g.learning_rate} for g in groups]
+    optimizer = torch.optim.AdamW(params, weight_decay=plan.weight_decay, fused=True)
+    trained = [p for group in params for p in group["params"]]
+    warmup = max(1, round(plan.warmup * steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warmup))
+    rng = np.random.default_rng(seed)
+    batches = _batches(len(data), plan.batch_size, rng)
+    losses, skipped = [], 0
+    with one_thread(), seeded(int(rng.integers(2**31))):
+        for step in range(steps):
+            inputs, targets = codec.batch(data, next(batches))
+            weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
+            loss = task.loss(learner.logits(weights, inputs, training=True), targets)
+            if not math.isfinite(value := float(loss)):
+                if plan.not_finite == "stop":
+                    raise FedgrowError(
+                        f"the loss is {value} at step {step + 1} of {steps} ({phase}); lower the learning rates, "
+                        "or set training.not_finite to skip such steps"
+                    )
+                skipped += 1
+                continue
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, plan.clip_norm)
+            optimizer.step()
+            schedule.step()
+            losses.append(value)
+    if steps and not losses:
+        raise FedgrowError(f"none of {steps} steps had a finite loss ({phase}); lower the learning rates")
+    done = {name: t.detach() for name, t in state.items()}
+    return Fitted(
+        {n: done[n] for n in shared}, {n: done[n] for n in private}, float(np.mean(losses)) if losses else 0.0, skipped
+    )
+
+
+def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    """Yield batches for ever: every example once in each shuffled pass."""
+    queue: list[int] = []
+    while True:
+        while len(queue) < min(size, count):
+            queue.extend(rng.permutation(count).tolist())
+        yield queue[: min(size, count)]
+        queue = queue[min(size, count) :]
+
+
+@torch.no_grad()
+def predict(
+    learner: Learner, weights: Mapping[str, Tensor], data: Encoded, codec: Codec, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield logits and targets of every batch in order."""
+    for begin in range(0, len(data), batch_size):
+        inputs, targets = codec.batch(data, range(begin, min(begin + batch_size, len(data))))
+        yield learner.logits(weights, inputs, training=False), targets
+
+
+@torch.no_grad()
+def evaluate(
+    learner: Learner,
+    shared: Mapping[str, Tensor],
+    private: Mapping[str, Tensor],
+    data: Encoded,
+    codec: Codec,
+    task: Task,
+    batch_size: int,
+) -> dict[str, float]:
+    """Return the task's metrics, and the mean loss over batches as ``loss``."""
+    with one_thread():
+        weights = learner.weights(shared, private)
+        tallies, losses = [], []
+        for logits, targets in predict(learner, weights, data, codec, batch_size):
+            tallies.append(task.tally(logits, targets))
+            losses.append((float(task.loss(logits, targets)), len(targets)))
+    loss = sum(value * n for value, n in losses) / sum(n for _, n in losses)
+    return {"loss": loss, **task.score(tallies)}

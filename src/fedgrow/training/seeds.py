@@ -1,0 +1,11 @@
+"""Seeds: every random draw of a run has its own stream, named by what it is for."""
+
+import numpy as np
+
+PARTITION, DATA, INIT, TRAIN = 1, 2, 3, 4
+
+
+def derive(seed: int, *path: int) -> int:
+    """Derive an independent seed (63 bits) from the run's seed and a path such as (TRAIN, participant, round)."""
+    high, low = np.random.SeedSequence([seed, *path]).generate_state(2, np.uint32)
+    return (int(high) << 32 | int(low)) >> 1

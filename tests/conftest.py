@@ -1,0 +1,14 @@
+import os
+
+os.environ.update(
+    HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1", FLWR_TELEMETRY_ENABLED="0"
+)
+
+import jaxtyping
+
+# Shapes in the signatures of fedgrow.growth are checked at every call of every test.
+jaxtyping.install_import_hook("fedgrow.growth", "beartype.beartype")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
