@@ -15,7 +15,7 @@ KINDS = tuple(OPERATORS)
 
 
 def operator(kind: str, stage: Stage, *, seed: int = 0) -> Operator:
-    return OPERATORS[kind](stage, rank=2 if OPERATORS[kind].needs_rank else None, seed=seed)
+    return OPERATORS[kind](stage, rank=OPERATORS[kind].default_rank and 2, seed=seed)
 
 
 def stages(reading: Reading, targets: Sequence[Shape]) -> list[Stage]:

@@ -95,8 +95,8 @@ def _check_loading(folder: str | Path, family: Family, head: str | None, info: d
     private |= {f"{family.prefix}.{name}" for name in (*family.pooler, *family.optional)}
     for name, found, expected in sorted(info["mismatched_keys"]):
         raise ArchitectureError(
-            f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}, but the configuration and the task "
-            f"ask for {tuple(expected)}; correct config.json, or start from a model without this tensor"
+            f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}, but the configuration "
+            f"and the task ask for {tuple(expected)}; correct config.json, or start from a model without it"
         )
     for name in sorted(info["unexpected_keys"]):
         if name not in private and not any(fnmatch(name, pattern) for pattern in family.unused):

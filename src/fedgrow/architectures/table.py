@@ -86,8 +86,8 @@ class Block(BaseModel):
 class Family(BaseModel):
     """The table of one family; see ``families/*.yaml``.
 
-    ``unused`` lists patterns of tensors that files may hold and that nothing here uses: heads of pre-training, old
-    buffers.
+    ``unused`` lists patterns of tensors that files may hold and that nothing here uses: heads of pre-training,
+    old buffers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -178,7 +178,7 @@ def family_of(config: Any) -> Family:
     """Return the table for a Hugging Face configuration.
 
     Raises:
-        ArchitectureError: the family has no table, or the configuration asks for something without a growth rule.
+        ArchitectureError: the family has no table, or the configuration asks for something that cannot grow.
     """
     table = families().get(config.model_type)
     if table is None:

@@ -52,29 +52,9 @@ class OperatorPlan(Frozen):
     """Kind and start of a growth operator."""
 
     kind: str = "low-rank"
-    rank: PositiveInt | None = None
+    rank: PositiveInt | None = Field(None, description="default: by kind")
     start: Literal["exact", "xavier"] = "exact"
     learning_rate: PositiveFloat | None = Field(None, description="default: by kind and fan-in")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_rank(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("kind", "low-rank") == "low-rank":
-            return {"rank": 8} | values
-        return values
-
-    @model_validator(mode="after")
-    def _known_kind(self) -> Self:
-        from fedgrow.growth.operators import OPERATORS
-
-        if self.kind not in OPERATORS:
-            raise ValueError(f"kind: {self.kind!r} is unknown; choose from {', '.join(OPERATORS)}")
-        operator = OPERATORS[self.kind]
-        if self.start not in operator.starts:
-            raise ValueError(f"start: {self.kind} starts {' or '.join(operator.starts)}, not {self.start!r}")
-        if self.rank is not None and not operator.needs_rank:
-            raise ValueError(f"rank: {self.kind} has no rank")
-        return self
 
 
 class SchedulePlan(Frozen):
@@ -119,14 +99,6 @@ class StrategyPlan(Frozen):
     name: str = "FedAvg"
     options: dict[str, float | int] = {}
 
-    @model_validator(mode="after")
-    def _known_strategy(self) -> Self:
-        from fedgrow.federated.strategy import STRATEGIES
-
-        if self.name not in STRATEGIES:
-            raise ValueError(f"name: {self.name!r} is unknown; choose from {', '.join(STRATEGIES)}")
-        return self
-
 
 class ParticipantPlan(Frozen):
     """One participant: its name, its small model (a folder, a hub id, or a shape to pre-train), and its data, if its own."""
@@ -170,8 +142,6 @@ class Plan(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        from fedgrow.baselines import BASELINES
-
         names = [p.name.lower() for p in self.participants]
         if len(set(names)) < len(names):
             twice = next(n for n in names if names.count(n) > 1)
@@ -183,9 +153,6 @@ class Plan(Frozen):
             raise ValueError(f"family: {self.family!r} is unknown; choose from {', '.join(families())}")
         if self.family is None and all(isinstance(p.model, Shape) for p in self.participants):
             raise ValueError("family: name it, for every small model is a shape to pre-train")
-        unknown = [b for b in self.baselines if b not in BASELINES]
-        if unknown:
-            raise ValueError(f"baselines: {unknown[0]!r} is unknown; choose from {', '.join(BASELINES)}")
         return self
 
     def participant(self, index: int) -> ParticipantPlan:

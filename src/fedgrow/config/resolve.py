@@ -1,11 +1,16 @@
 """Resolve a plan before anything is written: every model is known, of one family, and can grow all the way."""
 
+from collections.abc import Mapping
+
 from fedgrow.architectures import Family, Shape, families, family_of
 from fedgrow.architectures.models import load_config
-from fedgrow.config.plan import ParticipantPlan, Plan
+from fedgrow.baselines import BASELINES
+from fedgrow.config.plan import OperatorPlan, ParticipantPlan, Plan
 from fedgrow.errors import FedgrowError, ShapeError
+from fedgrow.federated.strategy import STRATEGIES, Rounds
+from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
-from fedgrow.growth.stage import Stage
+from fedgrow.methods.dual_ligo import make_operator
 
 
 def resolve(plan: Plan) -> Plan:
@@ -15,6 +20,11 @@ def resolve(plan: Plan) -> Plan:
         FedgrowError: a model is missing, of another family, or has no head for the task.
         ShapeError: a shape cannot grow; the text names the participant, the axis and both sizes.
     """
+    _registered("operator.kind", plan.operator.kind, OPERATORS)
+    _registered("local_operator.kind", plan.local_operator.kind, OPERATORS)
+    _registered("strategy.name", plan.strategy.name, STRATEGIES)
+    for baseline in plan.baselines:
+        _registered("baselines", baseline, BASELINES)
     family, shapes = _models(plan)
     if plan.task not in family.heads:
         raise FedgrowError(
@@ -27,8 +37,9 @@ def resolve(plan: Plan) -> Plan:
         except ShapeError as error:
             raise ShapeError(f"intermediate: auto found nothing ({error}); name a shape yourself") from None
     for name, shape in shapes.items():
-        _stage(family, shape, intermediate, f"participant {name} to the intermediate shape")
-    _stage(family, intermediate, plan.large, "the intermediate to the large shape")
+        _operator(plan.local_operator, family, shape, intermediate, f"participant {name} to the intermediate shape")
+    _operator(plan.operator, family, intermediate, plan.large, "the intermediate to the large shape")
+    Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
     return plan.model_copy(update={"family": family.family, "intermediate": intermediate})
 
 
@@ -59,8 +70,13 @@ def _model(entry: ParticipantPlan) -> tuple[Family | None, Shape]:
         raise FedgrowError(f"participant {entry.name}: {error}") from None
 
 
-def _stage(family: Family, source: Shape, target: Shape, what: str) -> None:
+def _registered(setting: str, value: str, registry: Mapping[str, object]) -> None:
+    if value not in registry:
+        raise FedgrowError(f"{setting}: {value!r} is unknown; choose from {', '.join(registry)}")
+
+
+def _operator(plan: OperatorPlan, family: Family, source: Shape, target: Shape, what: str) -> None:
     try:
-        Stage(family, source, target)
+        make_operator(plan, family, source, target, seed=0)
     except ShapeError as error:
         raise ShapeError(f"{what}: {error}") from None

@@ -4,14 +4,14 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
 from fedgrow.errors import ContractError, FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, METRICS, PARTICIPANT, WEIGHT, Contract
+from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.events import emit
 from fedgrow.training.loop import one_thread
@@ -113,8 +113,7 @@ def save(message: Message, context: Context) -> Message:
 
 def arrays_of(message: Message) -> dict[str, Tensor]:
     """Return the broadcast arrays, in a fixed order."""
-    record = message.content.array_records[ARRAYS]
-    return {name: torch.from_numpy(record[name].numpy().copy()) for name in sorted(record)}
+    return from_record(message.content.array_records[ARRAYS])
 
 
 def round_of(message: Message) -> int:
@@ -131,5 +130,5 @@ def reply_with(
         {METRICS: MetricRecord({PARTICIPANT: site.index, WEIGHT: len(site.train_data), **metrics})}
     )
     if arrays is not None:
-        content[ARRAYS] = ArrayRecord(arrays)  # type: ignore[arg-type]
+        content[ARRAYS] = to_record(arrays)
     return Message(content, reply_to=message)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig
 
 from fedgrow.architectures import families, read
-from fedgrow.architectures.models import load_config, load_model, new_model
+from fedgrow.architectures.models import load_config, load_model, new_model, quiet
 from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan
 from fedgrow.data.examples import Examples
 from fedgrow.data.sources import load
@@ -116,8 +116,7 @@ class Participant:
         }
 
         def fill(folder: Path) -> None:
-            trained.save_pretrained(folder)
-            self.codec.save(folder)
+            self._save_pretrained(trained, folder)
             write_json(folder / "prepared.json", record)
 
         write_folder(self.small_folder, fill)
@@ -205,13 +204,18 @@ class Participant:
         }
 
         def fill(folder: Path) -> None:
-            model.save_pretrained(folder)
-            self.codec.save(folder)
+            self._save_pretrained(model, folder)
             write_json(folder / "parity.json", report["parity"])
             (folder / "README.md").write_text(model_card(report, self.plan), "utf-8")
 
         write_folder(self.folder / "model", fill)
         write_json(self.folder / "report.json", report)
+
+    def _save_pretrained(self, model: nn.Module, folder: Path) -> None:
+        """Write a model with its tokenizer or image processor beside it."""
+        with quiet():
+            model.save_pretrained(folder)
+            self.codec.save(folder)
 
     def parity(self) -> Parity:
         """Compare the grown model at the start with the small model, on held-out examples, in float64."""

@@ -10,6 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT
 from fedgrow.exchange.meter import MeteredGrid
+from fedgrow.exchange.records import to_record
 from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
 from fedgrow.federated.participant import Participant
 from fedgrow.federated.strategy import Rounds, in_order, metrics_of, readdress
@@ -51,12 +52,12 @@ class Federation:
             self._ask(PREPARE, 0, None)
             self._emit("prepared")
             start = Participant(self.run_folder.path, 0, self.method).shared_start
-            arrays = ArrayRecord({n: t.numpy() for n, t in sorted(start.items())})  # type: ignore[arg-type]
+            arrays = to_record(start)
             if self.plan.schedule.kind == "two-phase" and self.method == "dual-ligo":
                 self._ask(LOCAL, 0, arrays)
             self.last = self._checkpoint(0, arrays, {})
         else:
-            arrays = ArrayRecord(self.last.arrays)
+            arrays = to_record(self.last.arrays)
             self.rounds.restore(self.last.strategy)
         for server_round in range(self.last.server_round + 1, self.plan.schedule.rounds + 1):
             arrays = self._round(server_round, arrays)

@@ -24,6 +24,7 @@ from flwr.serverapp.strategy import (
 
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, EVALUATE, GROW, METRICS, PARTICIPANT
+from fedgrow.exchange.records import to_record
 
 STRATEGIES: dict[str, type[FedAvg]] = {
     s.__name__: s
@@ -62,7 +63,7 @@ class Rounds:
         arrays, _ = self.strategy.aggregate_train(server_round, replies)
         if arrays is None:
             raise FedgrowError(f"round {server_round}: {type(self.strategy).__name__} made no aggregate of {len(replies)} replies")
-        return ArrayRecord({n: a.numpy().astype(np.float32) for n, a in arrays.items()})
+        return to_record({name: array.numpy().astype(np.float32) for name, array in arrays.items()})
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what the strategy carries from round to round (momenta), to be written beside the operator."""

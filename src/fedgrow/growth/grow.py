@@ -7,6 +7,7 @@
 operator, and the small tensors if they ask for them, in one backward pass.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fedgrow.architectures import Reading, Shape, TensorSpec
-from fedgrow.architectures.table import HEAD_AXES
+from fedgrow.architectures.table import HEAD_AXES, axis_size
 from fedgrow.errors import ShapeError
 from fedgrow.growth.maps import Blocks, Map, compose
 from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator
@@ -63,8 +64,8 @@ def grow(
         stacked: its tensors, as ``stack`` lays them out.
         stages: the operators, the one nearest to the small model first (Local-LiGO, then Global-LiGO).
         factored_vocabulary: leave tables over the vocabulary as their two factors, ``<module>.small``
-            (vocabulary, small width) and ``<module>.map`` (large width, small width), for ``skeleton`` to look
-            up and then map.
+            (vocabulary, small width) and ``<module>.map`` (large width, small width), for ``skeleton`` to
+            look up and then map.
 
     Returns:
         The large model's tensors, under their Hugging Face names.
@@ -73,7 +74,7 @@ def grow(
         ShapeError: the stages do not follow on from the small model or from each other.
     """
     check_chain(reading.shape, [s.operator for s in stages])
-    composed = _Composed(stages)
+    composed = _Composed(stages, _vectors(reading, stacked))
     layers = stages[-1].operator.stage.target.layers
     out: dict[str, Tensor] = {}
     for spec in reading.specs:
@@ -111,11 +112,22 @@ def check_chain(small: Shape, operators: Sequence[Operator]) -> None:
         reached = operator.stage.target
 
 
+def _vectors(reading: Reading, stacked: Mapping[str, Tensor]) -> Counter[tuple[str, str]]:
+    """Count how many vectors every map is applied to in one growth of this model."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for spec in reading.specs:
+        for label in spec.axes:
+            size = axis_size(label, reading.shape)
+            for part in label.split("|") if size else ():
+                counts["block" if spec.in_block else "outer", part] += stacked[spec.name].numel() // (size or 1)
+    return counts
+
+
 class _Composed:
     """The maps of all stages multiplied out, per axis, each computed once."""
 
-    def __init__(self, stages: Sequence[Applied]) -> None:
-        self.stages = stages
+    def __init__(self, stages: Sequence[Applied], vectors: Mapping[tuple[str, str], int]) -> None:
+        self.stages, self.vectors = stages, vectors
         self.per_layer = any(s.maps.per_layer for s in stages)
         self._cache: dict[tuple[str, str], Map] = {}
 
@@ -133,7 +145,7 @@ class _Composed:
                 links: list[Map] = [start(s.operator.stage, label).map for s in self.stages]
             else:
                 links = [getattr(s.maps, where)[label] for s in self.stages]
-            self._cache[where, label] = compose(links)
+            self._cache[where, label] = compose(links, self.vectors.get((where, label), 1))
         return self._cache[where, label]
 
 
@@ -143,7 +155,7 @@ def _grow_block(spec: TensorSpec, x: Tensor, stages: Sequence[Applied], composed
     depths = [s.depth[name] for s in stages]
     if composed.per_layer or any(d.constant is not None for d in depths):
         for stage, depth in zip(stages, depths, strict=True):
-            x = _mix(_widen(x, spec.axes, _Composed([stage]).block, layers=True), depth)
+            x = _mix(_widen(x, spec.axes, _Composed([stage], {}).block, layers=True), depth)
         return x
     mix = depths[0].mix
     for depth in depths[1:]:
@@ -159,9 +171,15 @@ def _mix(x: Tensor, depth: Depth) -> Tensor:
 
 
 def _widen(x: Tensor, axes: tuple[str, ...], maps: Callable[[str], Map], *, layers: bool = False) -> Tensor:
-    """Map every growing dimension, in the order that costs the fewest multiplications."""
+    """Map every growing dimension, in the order that costs the fewest multiplications.
+
+    Forward and backward together the first product costs two (the small tensor is a constant), the second three.
+    """
     todo = [(dim + layers, maps(label)) for dim, label in enumerate(axes) if "." in label]
-    # one at a time, the map that makes the tensor grow least first: the later products then see less
-    for dim, m in sorted(todo, key=lambda t: t[1].large / t[1].small):
+    if len(todo) == 2:
+        (_, a), (_, b) = todo
+        if 2 * b.small * a.cost + 3 * a.large * b.cost > 2 * a.small * b.cost + 3 * b.large * a.cost:
+            todo.reverse()
+    for dim, m in todo:
         x = m.apply(x, dim)
     return x

@@ -27,6 +27,10 @@ class Map(Protocol):
     def small(self) -> int:
         """Size of the axis before the map."""
 
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis; gathers are free."""
+
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Map dimension ``dim`` of ``x`` from ``small`` to ``large``."""
 
@@ -49,6 +53,11 @@ class Matrix:
     def small(self) -> int:
         """Size of the axis before the map."""
         return self.weight.shape[-1]
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis."""
+        return self.large * self.small
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Map dimension ``dim`` of ``x``; a per-layer map expects the layers of ``x`` in dimension 0."""
@@ -91,6 +100,11 @@ class Selection:
     def small(self) -> int:
         """Size of the axis before the map."""
         return self.size
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis."""
+        return 0
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Gather and scale along ``dim``."""
@@ -136,6 +150,11 @@ class LowRank:
         """Size of the axis before the map."""
         return self.base.small
 
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis."""
+        return self.up.shape[1] * (self.large + self.small)
+
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Map dimension ``dim``: gather, and add the thin products."""
         thin = Matrix(self.up).apply(Matrix(self.down.mT).apply(x, dim), dim)
@@ -161,6 +180,11 @@ class Chain:
     def small(self) -> int:
         """Size of the axis before the first map."""
         return self.links[0].small
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis."""
+        return sum(link.cost for link in self.links)
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Apply every link in turn."""
@@ -192,6 +216,11 @@ class Blocks:
         """Size of the fused axis before the maps."""
         return sum(part.small for part in self.parts)
 
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis."""
+        return sum(part.cost for part in self.parts)
+
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Split, map every part, and join again."""
         pieces = x.split([part.small for part in self.parts], dim)
@@ -202,16 +231,20 @@ class Blocks:
         return torch.block_diag(*(part.dense() for part in self.parts))
 
 
-def compose(maps: Sequence[Map]) -> Map:
+def compose(maps: Sequence[Map], vectors: int = 1 << 40) -> Map:
     """Compose maps that act one after another, the first one nearest to the small axis.
 
-    As soon as one link is a shared dense matrix the product is multiplied out once, which costs little beside
-    applying it to every layer; structured links stay structured.
+    The product is multiplied out where that costs less than applying one map after another. Forward and backward
+    together, a product with a constant costs two multiplications, one between two learned things three.
+
+    Args:
+        maps: the maps; per-layer ones cannot be composed.
+        vectors: how many vectors the composed map will be applied to; default: a great many.
     """
     links = tuple(m for m in maps if not (isinstance(m, Selection) and m.is_identity)) or tuple(maps[:1])
     if len(links) == 1:
         return links[0]
     chain = Chain(links)
-    if any(isinstance(m, Matrix) for m in links):
-        return Matrix(chain.dense())
-    return chain
+    one_by_one = vectors * (2 * links[0].cost + 3 * sum(link.cost for link in links[1:]))
+    multiplied_out = 3 * links[0].small * sum(link.cost for link in links[1:]) + 2 * vectors * chain.large * chain.small
+    return Matrix(chain.dense()) if multiplied_out < one_by_one else chain

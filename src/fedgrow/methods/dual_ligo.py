@@ -103,7 +103,9 @@ class DualLigo(Learner):
             Applied(self.global_, dict(shared)),
         ]
         trained = {n.removeprefix(SMALL): p for n, p in private.items() if n.startswith(SMALL)}
-        return grow(self.reading, self.small | trained, stages, factored_vocabulary=factored)
+        dtype = next(iter(shared.values())).dtype   # float32; float64 for the parity receipt
+        frozen = {n: t.to(dtype) for n, t in self.small.items() if n not in trained}
+        return grow(self.reading, frozen | trained, stages, factored_vocabulary=factored)
 
 
 def _operator_groups(operator: Operator, plan: OperatorPlan, prefix: str) -> list[Group]:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from fedgrow.baselines import DESCRIPTIONS
+from fedgrow.config.plan import OperatorPlan
+from fedgrow.growth import OPERATORS
 from fedgrow.report.markdown_table import table
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks import TASKS
@@ -50,9 +52,10 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def describe(operator: Any) -> str:
+def describe(operator: OperatorPlan) -> str:
     """Return an operator's kind, rank and start in words."""
-    rank = f" of rank {operator.rank}" if operator.rank else ""
+    rank_number = operator.rank or OPERATORS[operator.kind].default_rank
+    rank = f" of rank {rank_number}" if rank_number else ""
     return f"{operator.kind}{rank}" + ("" if operator.start == "exact" else f" ({operator.start} start)")
 
 

@@ -136,5 +136,5 @@ def deal(plan: Plan) -> Partition:
             source(entry.data, plan.task, derive(plan.seed, DATA, index))
     sharing = [p.name for p in plan.participants if p.data is None]
     if not sharing:
-        return Partition.from_json({"shards": {}, "digest": ""})
+        return Partition.of({})
     return partition(shared_source(plan), plan.partition, sharing, derive(plan.seed, PARTITION))

@@ -84,7 +84,7 @@ def fit(
             inputs, targets = codec.batch(data, next(batches))
             weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
             loss = task.loss(learner.logits(weights, inputs, training=True), targets)
-            if not math.isfinite(value := float(loss)):
+            if not math.isfinite(value := float(loss.detach())):
                 if plan.not_finite == "stop":
                     raise FedgrowError(
                         f"the loss is {value} at step {step + 1} of {steps} ({phase}); lower the learning rates, "

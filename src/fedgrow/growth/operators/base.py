@@ -54,23 +54,22 @@ class Operator(ABC):
     Args:
         stage: from which shape to which.
         start: ``exact`` (function-preserving) or ``xavier`` (as LiGO publishes it, with F = E).
-        rank: rank of the learned part, for the kinds that have one.
+        rank: rank of the learned part, for the kinds that have one; default: the kind's.
         seed: seed of the random rows that break the symmetry of copies.
     """
 
     kind: ClassVar[str]
     starts: ClassVar[tuple[str, ...]] = ("exact", "xavier")
-    needs_rank: ClassVar[bool] = False
+    default_rank: ClassVar[int | None] = None
 
     def __init__(self, stage: Stage, *, start: str = "exact", rank: int | None = None, seed: int = 0) -> None:
         if start not in self.starts:
             raise FedgrowError(
                 f"operator {self.kind}: start {start!r} is unknown; choose from {', '.join(self.starts)}"
             )
-        if self.needs_rank != (rank is not None):
-            need = "needs a rank, such as 8" if self.needs_rank else f"has no rank, but rank {rank} was given"
-            raise FedgrowError(f"operator {self.kind} {need}")
-        self.stage, self.start, self.rank, self.seed = stage, start, rank, seed
+        if rank is not None and self.default_rank is None:
+            raise FedgrowError(f"operator {self.kind} has no rank, but rank {rank} was given; leave it out")
+        self.stage, self.start, self.rank, self.seed = stage, start, rank or self.default_rank, seed
 
     @abstractmethod
     def width_start(self, generator: Generator) -> dict[str, Tensor]:

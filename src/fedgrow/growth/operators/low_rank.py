@@ -19,7 +19,7 @@ class LowRankOperator(Operator):
 
     kind = "low-rank"
     starts = ("exact",)
-    needs_rank = True
+    default_rank = 8
 
     def width_start(self, generator: Generator) -> dict[str, Tensor]:
         """Return ``U`` (large, rank) and ``V`` (small, rank) for every axis."""

@@ -1,0 +1,121 @@
+"""Readers: each opens one kind of source as a table, and knows nothing of tasks."""
+
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fedgrow.errors import FedgrowError
+
+
+class Table(ABC):
+    """Columns that are known by name before they are read."""
+
+    names: list[str]
+
+    @abstractmethod
+    def count(self, name: str) -> int:
+        """Return the number of rows of a column."""
+
+    @abstractmethod
+    def values(self, name: str, rows: NDArray[np.intp]) -> Any:
+        """Return a column's values at some rows."""
+
+
+class Frame(Table):
+    """A pandas table."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame.rename(columns=str)
+        self.names = [str(name) for name in self.frame.columns]
+
+    def count(self, name: str) -> int:
+        """Return the number of rows."""
+        return len(self.frame)
+
+    def values(self, name: str, rows: NDArray[np.intp]) -> Any:
+        """Return a column's values at some rows, as a Series."""
+        return self.frame[name].iloc[rows]
+
+
+class Arrays(Table):
+    """Arrays by name; they may differ in length."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.arrays = arrays
+        self.names = list(arrays)
+
+    def count(self, name: str) -> int:
+        """Return the length of an array's first axis."""
+        return len(self.arrays[name])
+
+    def values(self, name: str, rows: NDArray[np.intp]) -> Any:
+        """Return an array at some rows."""
+        return self.arrays[name][rows]
+
+
+def read_digits(source: str) -> Table:
+    """Read scikit-learn's handwritten digits: 1,797 images of 8 x 8, ten classes."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return Arrays({"image": (digits.images / 16).astype(np.float32), "label": digits.target})
+
+
+def read_parquet(source: str) -> Table:
+    """Read a Parquet file; a named index counts as a column."""
+    frame = pd.read_parquet(source)
+    return Frame(frame.reset_index(drop=None in frame.index.names))
+
+
+def read_csv(source: str) -> Table:
+    """Read a CSV file with a header line, UTF-8, all values as strings; only an empty value is null."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+        frame = pd.read_csv(
+            source, dtype=str, keep_default_na=False, na_values=[""], index_col=False, encoding="utf-8-sig"
+        )
+    return Frame(frame)
+
+
+def read_jsonl(source: str) -> Table:
+    """Read a file with one JSON object a line; blank lines are passed over."""
+    with Path(source).open(encoding="utf-8-sig") as file:
+        return _records([_parsed(line, number) for number, line in enumerate(file, 1) if line.strip()])
+
+
+def _parsed(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise FedgrowError(f"line {number} is not JSON ({error.msg}); correct it") from error
+
+
+def read_json(source: str) -> Table:
+    """Read a JSON file that is a list of objects."""
+    records = json.loads(Path(source).read_text("utf-8-sig"))
+    if not isinstance(records, list):
+        raise FedgrowError(f"a .json file has to hold a list of objects, not a {type(records).__name__}")
+    return _records(records)
+
+
+def _records(records: list[Any]) -> Table:
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise FedgrowError(
+                f"record {row} is a {type(record).__name__}; expected an object such as {{'text': ...}}"
+            )
+    return Frame(pd.DataFrame.from_records(records))
+
+
+def read_npz(source: str) -> Table:
+    """Read a NumPy archive; pickled objects in it are refused."""
+    with np.load(source, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return Arrays({name: array for name, array in arrays.items() if array.ndim})

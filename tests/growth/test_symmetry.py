@@ -1,0 +1,96 @@
+"""From the exact start new entries learn and copies part: nothing stays frozen, no two units stay equal."""
+
+from functools import cache
+
+import pytest
+import torch
+from torch.func import functional_call
+
+from fedgrow.architectures import Shape, read
+from fedgrow.growth import Applied, grow, stack
+from tests import tiny
+from tests.growth.growing import KINDS, SMALL, materialise, stages, started
+
+LARGE = Shape(layers=4, width=16, heads=4, ffn=24)
+
+
+@cache
+def trained(name, kind, steps):
+    """Return the grown tensors after so many steps of AdamW on the operator alone."""
+    small = tiny.model(name, SMALL)
+    reading = read(small)
+    stacked = stack(reading, small.state_dict())
+    (stage,) = stages(reading, [LARGE])
+    begin = started(stage, kind)
+    module = materialise(small, [begin])
+    arrays = {n: a.clone().requires_grad_() for n, a in begin.arrays.items()}
+    optimizer = torch.optim.AdamW(arrays.values(), lr=1e-2, weight_decay=0.0)
+    batch = tiny.inputs(name)
+    shape = tiny.logits(small, batch).shape
+    target = torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        tensors = grow(reading, stacked, [Applied(begin.operator, arrays)])
+        (functional_call(module, tensors, (), batch).logits - target).square().mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        return grow(reading, stacked, [Applied(begin.operator, arrays)])
+
+
+def units(name, tensors, axes, layer):
+    """Return everything that the units of some axes write and read in one layer, one unit a row."""
+    parts = []
+    for spec in read(tiny.model(name, SMALL)).specs:
+        tensor = tensors[spec.name.format(layer=layer)]
+        parts += [tensor.movedim(d, 0) for d, label in enumerate(spec.axes) if label in axes]
+    return [part.reshape(part.shape[0], -1) for part in parts]
+
+
+def closest(rows):
+    return float(torch.pdist(torch.cat(rows, 1)).min())
+
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_norm = pytest.mark.parametrize("name", ["bert", "vit"])
+
+
+@every_kind
+@every_norm
+@pytest.mark.parametrize("layer", range(LARGE.layers))
+class TestCopiesPartAfterTwoSteps:
+    def test_ffn_units(self, name, kind, layer):
+        assert closest(units(name, trained(name, kind, 2), ("ffn.out", "ffn.in"), layer)) > 1e-4
+
+    def test_what_is_written_into_the_stream(self, name, kind, layer):
+        assert closest(units(name, trained(name, kind, 2), ("stream.out",), layer)) > 1e-4
+
+    def test_heads(self, name, kind, layer):
+        axes = ("query.out", "key.out", "value.out", "value.in")
+        rows = units(name, trained(name, kind, 2), axes, layer)
+        assert closest([part.reshape(LARGE.heads, -1) for part in rows]) > 1e-4
+
+
+@every_kind
+@every_norm
+def test_after_one_step_new_ffn_units_are_read(name, kind):
+    before, after = (units(name, trained(name, kind, steps), ("ffn.in",), 0)[0] for steps in (0, 1))
+    assert not before[SMALL.ffn :].any()
+    assert (after[SMALL.ffn :].norm(dim=1) > 1e-4).all()
+
+
+@every_kind
+@every_norm
+def test_after_one_step_new_blocks_write_into_the_stream(name, kind):
+    before, after = (units(name, trained(name, kind, steps), ("ffn.in",), 1)[0] for steps in (0, 1))
+    assert not before.any()
+    assert (after[: SMALL.ffn].norm(dim=1) > 1e-4).all()
+
+
+@every_kind
+@pytest.mark.parametrize("name", tiny.WITH_HEAD)
+def test_after_two_steps_every_entry_of_the_body_has_moved(name, kind):
+    before, after = (trained(name, kind, steps) for steps in (0, 2))
+    for spec in read(tiny.model(name, SMALL)).specs:
+        if spec.part == "body":
+            for tensor in spec.names(LARGE.layers):
+                assert (after[tensor] != before[tensor]).all(), tensor
