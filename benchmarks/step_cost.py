@@ -38,8 +38,11 @@ RANKS = {"low-rank": 8}
 
 def model(shape: dict[str, int]) -> torch.nn.Module:
     config = BertConfig(
-        vocab_size=VOCABULARY, num_hidden_layers=shape["layers"], hidden_size=shape["width"],
-        num_attention_heads=shape["heads"], intermediate_size=shape["ffn"],
+        vocab_size=VOCABULARY,
+        num_hidden_layers=shape["layers"],
+        hidden_size=shape["width"],
+        num_attention_heads=shape["heads"],
+        intermediate_size=shape["ffn"],
     )
     return new_model(config, HEAD, seed=0)
 
@@ -49,8 +52,13 @@ def learner(kind: str, intermediate: str) -> Learner:
         return WholeModel(model(LARGE), 1e-5)
     operator = {"kind": kind, **({"rank": RANKS[kind]} if kind in RANKS else {})}
     plan = Plan(
-        task=HEAD, family="bert", large=LARGE, intermediate=INTERMEDIATES[intermediate], operator=operator,
-        local_operator=operator, participants=({"name": "one", "model": SMALL, "data": {"source": "none"}},),
+        task=HEAD,
+        family="bert",
+        large=LARGE,
+        intermediate=INTERMEDIATES[intermediate],
+        operator=operator,
+        local_operator=operator,
+        participants=({"name": "one", "model": SMALL, "data": {"source": "none"}},),
     )
     return DualLigo(model(SMALL), plan)
 
@@ -116,7 +124,9 @@ def peak_megabytes(kind: str, intermediate: str, tokens: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tokens", default="4096,512", help="tokens a step, with commas")
     parser.add_argument("--kinds", default="tied,low-rank,dense")
     parser.add_argument("--intermediates", default=",".join(INTERMEDIATES))
@@ -125,7 +135,10 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     print(f"threads {torch.get_num_threads()}, torch {torch.__version__}, small {SMALL} -> large {LARGE}")
-    print("| tokens | operator | intermediate | time | arithmetic | peak memory | numbers trained |\n|---|---|---|---|---|---|---|")
+    print(
+        "| tokens | operator | intermediate | time | arithmetic | peak memory | numbers trained |\n"
+        "|---|---|---|---|---|---|---|"
+    )
     for tokens in map(int, args.tokens.split(",")):
         plain, _ = make_step("plain", "384x3", tokens)
         plain_flops, plain_peak = flops(plain), peak_megabytes("plain", "384x3", tokens)
@@ -136,11 +149,23 @@ def main() -> None:
                 pairs = [(seconds(plain), seconds(step)) for _ in range(args.repeats)]
                 ratio = statistics.median(grown / base for base, grown in pairs)
                 memory = peak_megabytes(kind, intermediate, tokens) / plain_peak
-                print(f"| {tokens} | {kind} | {intermediate} | {ratio:.2f}x | {arithmetic:.2f}x | {memory:.2f}x "
-                      f"| {trained:,} |", flush=True)
-                rows.append({"tokens": tokens, "operator": kind, "intermediate": intermediate, "time": ratio,
-                             "arithmetic": arithmetic, "memory": memory, "trained": trained,
-                             "plain_seconds": statistics.median(p for p, _ in pairs)})
+                print(
+                    f"| {tokens} | {kind} | {intermediate} | {ratio:.2f}x | {arithmetic:.2f}x | {memory:.2f}x "
+                    f"| {trained:,} |",
+                    flush=True,
+                )
+                rows.append(
+                    {
+                        "tokens": tokens,
+                        "operator": kind,
+                        "intermediate": intermediate,
+                        "time": ratio,
+                        "arithmetic": arithmetic,
+                        "memory": memory,
+                        "trained": trained,
+                        "plain_seconds": statistics.median(p for p, _ in pairs),
+                    }
+                )
                 del step
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=2), encoding="utf-8")

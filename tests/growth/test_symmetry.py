@@ -56,6 +56,12 @@ every_norm = pytest.mark.parametrize("name", ["bert", "vit"])
 
 @every_kind
 @every_norm
+def test_at_the_start_new_entries_of_the_stream_are_copies(name, kind):
+    assert closest(units(name, trained(name, kind, 0), ("stream.out",), 0)) == 0
+
+
+@every_kind
+@every_norm
 @pytest.mark.parametrize("layer", range(LARGE.layers))
 class TestCopiesPartAfterTwoSteps:
     def test_ffn_units(self, name, kind, layer):

@@ -86,8 +86,8 @@ class Block(BaseModel):
 class Family(BaseModel):
     """The table of one family; see ``families/*.yaml``.
 
-    ``unused`` lists patterns of tensors that files may hold and that nothing here uses: heads of pre-training,
-    old buffers.
+    ``unused`` lists patterns of tensors that files may hold and that nothing here uses: heads of
+    pre-training, old buffers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

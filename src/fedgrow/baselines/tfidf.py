@@ -17,20 +17,26 @@ def run(folder: RunFolder) -> list[dict[str, float]]:
         FedgrowError: the task is not text classification.
     """
     if folder.plan.task != "sequence-classification":
-        raise FedgrowError(f"baseline tfidf: it classifies texts, the plan's task is {folder.plan.task}; leave it out")
+        raise FedgrowError(
+            f"baseline tfidf: it classifies texts, the plan's task is {folder.plan.task}; leave it out"
+        )
     results = []
     for index in range(len(folder.plan.participants)):
         train, test = participant(str(folder.path), index, "dual-ligo").raw_data
         assert train.labels is not None
-        if len(set(train.labels)) == 1:   # nothing to fit: the one class is the answer
+        if len(set(train.labels)) == 1:  # nothing to fit: the one class is the answer
             predicted = [train.labels[0]] * len(test)
         else:
-            model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=1000, C=10.0))
+            model = make_pipeline(
+                TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=1000, C=10.0)
+            )
             predicted = list(model.fit(train.texts, train.labels).predict(test.texts))
         results.append(
             {
                 "accuracy": float(accuracy_score(test.labels, predicted)),
-                "macro_precision": float(precision_score(test.labels, predicted, average="macro", zero_division=0)),
+                "macro_precision": float(
+                    precision_score(test.labels, predicted, average="macro", zero_division=0)
+                ),
                 "macro_f1": float(f1_score(test.labels, predicted, average="macro", zero_division=0)),
             }
         )

@@ -18,17 +18,26 @@ from fedgrow.growth.possible import possibilities
 
 @app.command()
 def inspect(
-    folders: Annotated[list[str], typer.Argument(help="Hugging Face folders or hub ids.", show_default=False)],
+    folders: Annotated[
+        list[str], typer.Argument(help="Hugging Face folders or hub ids.", show_default=False)
+    ],
     max_width: Annotated[
-        int | None, typer.Option(min=1, help="Widest common intermediate shape to look for.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Widest common intermediate shape to look for.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show family, shape and possible growth of models; for several, the smallest common intermediate shape."""
     models = {folder: reading_of(folder) for folder in folders}
-    common = common_shape([(r.family, r.shape) for r in models.values()], max_width) if len(models) > 1 else None
+    common = (
+        common_shape([(r.family, r.shape) for r in models.values()], max_width) if len(models) > 1 else None
+    )
     if as_json:
-        print(json.dumps({"models": {f: as_dict(r) for f, r in models.items()}, "intermediate": common}, indent=2))
+        print(
+            json.dumps(
+                {"models": {f: as_dict(r) for f, r in models.items()}, "intermediate": common}, indent=2
+            )
+        )
         return
     console = Console()
     for folder, reading in models.items():
@@ -62,8 +71,11 @@ def as_dict(reading: Reading) -> dict[str, Any]:
 
 def show(console: Console, folder: str, reading: Reading) -> None:
     """Print one model."""
-    table = Table(title=f"{Path(folder).name}: {reading.family.family} ({reading.family.norm}-norm), {reading.shape}, "
-                        f"head: {reading.head or 'none'}", title_justify="left")
+    table = Table(
+        title=f"{Path(folder).name}: {reading.family.family} ({reading.family.norm}-norm), {reading.shape}, "
+        f"head: {reading.head or 'none'}",
+        title_justify="left",
+    )
     for column in ("direction", "growth", "how"):
         table.add_column(column)
     for p in possibilities(reading.family, reading.shape):
@@ -75,7 +87,9 @@ def common_shape(models: list[tuple[Family, Shape]], max_width: int | None) -> d
     """Return the smallest common intermediate shape, or why there is none."""
     families = {family.family for family, _ in models}
     if len(families) > 1:
-        raise FedgrowError(f"the models are of several families ({', '.join(sorted(families))}); a federation grows one")
+        raise FedgrowError(
+            f"the models are of several families ({', '.join(sorted(families))}); a federation grows one"
+        )
     try:
         shape = smallest_intermediate(models[0][0], [shape for _, shape in models], max_width=max_width)
     except ShapeError as error:

@@ -8,7 +8,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from fedgrow.config.plan import Plan
 from fedgrow.federated.simulate import simulate
@@ -24,8 +31,14 @@ def run(plan: Plan | None, out: Path, *, engine: str, resume: bool, as_json: boo
     """Run a plan with progress on stderr, and print the results on stdout."""
     console = Console(stderr=True)
     progress = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"), console=console, transient=not console.is_terminal,
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=not console.is_terminal,
         disable=as_json and not console.is_terminal,
     )
     with progress:
@@ -59,7 +72,9 @@ class Bars:
         if kind == "started":
             self.rounds[event["method"]] = self.progress.add_task(
                 "rounds" if event["method"] == "dual-ligo" else event["method"],
-                total=event["rounds"], completed=event["from_round"], note="",
+                total=event["rounds"],
+                completed=event["from_round"],
+                note="",
             )
         elif kind == "asked":
             self.progress.update(
@@ -83,10 +98,16 @@ def show(summary: dict[str, Any], out: Path) -> None:
     task = TASKS[summary["task"]]
     metric = task.metrics[0]
     lines = [
-        *table(method_rows(summary, task.metrics, task.higher_is_better)), "",
-        *table(participant_rows(summary, metric)), "",
+        *table(method_rows(summary, task.metrics, task.higher_is_better)),
+        "",
+        *table(participant_rows(summary, metric)),
+        "",
         verdict(summary, metric, task.higher_is_better),
     ]
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(Markdown("\n".join(lines)))
-    console.print(f"\nGrown models: {out}/participants/NAME/model   report: {out}/report.md", soft_wrap=True, highlight=False)
+    console.print(
+        f"\nGrown models: {out}/participants/NAME/model   report: {out}/report.md",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -18,21 +18,34 @@ from fedgrow.federated.simulate import ENGINES
 def simulate(
     plan: Annotated[
         str | None,
-        typer.Argument(help=f"A plan in YAML, or a shipped one: {', '.join(shipped_plans())}.", show_default=False),
+        typer.Argument(
+            help=f"A plan in YAML, or a shipped one: {', '.join(shipped_plans())}.", show_default=False
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; new or empty. Default: runs/<plan>-<date and time>.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Run folder; new or empty. Default: runs/<plan>-<date and time>.", show_default=False
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as schedule.rounds=4; repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting, such as schedule.rounds=4; repeatable."
+        ),
     ] = None,
-    engine: Annotated[str, typer.Option(help=f"What carries the messages: {' or '.join(ENGINES)}.")] = "local",
+    engine: Annotated[
+        str, typer.Option(help=f"What carries the messages: {' or '.join(ENGINES)}.")
+    ] = "local",
     baselines: Annotated[
         str | None,
-        typer.Option(help=f"Baselines beside, with commas: {', '.join(BASELINES)}; or none. Default: the plan's."),
+        typer.Option(
+            help=f"Baselines beside, with commas: {', '.join(BASELINES)}; or none. Default: the plan's."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its last round.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out from its last round.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
 ) -> None:
     """Run a federation on this machine, from a plan to grown models.
@@ -45,7 +58,9 @@ def simulate(
         chosen = [] if baselines == "none" else [b.strip() for b in baselines.split(",") if b.strip()]
         changes.append(f"baselines={chosen}")
     if plan is None and not (resume and out):
-        raise FedgrowError("name a plan (a YAML file or a shipped one), or give --resume with --out to go on with a run")
+        raise FedgrowError(
+            "name a plan (a YAML file or a shipped one), or give --resume with --out to go on with a run"
+        )
     if plan is None and changes:
         raise FedgrowError("--resume goes on with the run's own plan: leave --set and --baselines out")
     if resume and out is None:
@@ -53,6 +68,9 @@ def simulate(
     loaded = load_plan(plan, changes) if plan is not None else None
     name = loaded.name if loaded else "run"
     run(
-        loaded, out or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}",
-        engine=engine, resume=resume, as_json=as_json,
+        loaded,
+        out or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}",
+        engine=engine,
+        resume=resume,
+        as_json=as_json,
     )

@@ -41,7 +41,9 @@ def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         at = f" at line {where.line + 1}" if where else ""
-        raise FedgrowError(f"plan {name!r} is not valid YAML{at}: {getattr(error, 'problem', error)}") from None
+        raise FedgrowError(
+            f"plan {name!r} is not valid YAML{at}: {getattr(error, 'problem', error)}"
+        ) from None
     if not isinstance(raw, dict):
         raise FedgrowError(f"plan {name!r} holds {type(raw).__name__}, expected settings (key: value)")
     for override in overrides:
@@ -78,7 +80,9 @@ def _fill_paths(value: Any, paths: dict[str, str], name: str) -> Any:
         return [_fill_paths(item, paths, name) for item in value]
     if isinstance(value, str) and (named := re.fullmatch(r"\$\{(\w+)\}", value)):
         if named[1] not in paths:
-            raise FedgrowError(f"plan {name!r}: {value} is not among its paths ({', '.join(paths) or 'none'})")
+            raise FedgrowError(
+                f"plan {name!r}: {value} is not among its paths ({', '.join(paths) or 'none'})"
+            )
         return str(paths[named[1]])
     return value
 

@@ -1,7 +1,7 @@
 """The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -82,7 +82,9 @@ class TrainingPlan(Frozen):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: PositiveFloat = 1.0
     train_small: bool = Field(False, description="train the small weights too (they are never sent)")
-    not_finite: Literal["stop", "skip"] = Field("stop", description="what to do with a step whose loss is not finite")
+    not_finite: Literal["stop", "skip"] = Field(
+        "stop", description="what to do with a step whose loss is not finite"
+    )
     device: Literal["cpu"] = "cpu"
 
 
@@ -107,7 +109,9 @@ class ParticipantPlan(Frozen):
     model: str | Shape
     data: DataPlan | None = None
     prepare: PreparePlan | None = None
-    tokenizer: str | None = Field(None, description="folder or hub id; default: beside the model, else learned here")
+    tokenizer: str | None = Field(
+        None, description="folder or hub id; default: beside the model, else learned here"
+    )
 
 
 class VocabularyPlan(Frozen):
@@ -148,7 +152,9 @@ class Plan(Frozen):
             raise ValueError(f"participants: the name {twice!r} is used twice (letter case is ignored)")
         if self.data is None and any(p.data is None for p in self.participants):
             without = next(p.name for p in self.participants if p.data is None)
-            raise ValueError(f"data: participant {without!r} has no data of its own and the plan names none to share out")
+            raise ValueError(
+                f"data: participant {without!r} has no data of its own and the plan names none to share out"
+            )
         if self.family is not None and self.family not in families():
             raise ValueError(f"family: {self.family!r} is unknown; choose from {', '.join(families())}")
         if self.family is None and all(isinstance(p.model, Shape) for p in self.participants):
@@ -166,6 +172,7 @@ class Plan(Frozen):
 
     def resolve_path(self, folder: Path) -> "Plan":
         """Return the plan with local paths made absolute against the folder that the plan was read from."""
+
         def path(value: str) -> str:
             local = folder / Path(value).expanduser()
             return str(local.resolve()) if local.exists() else value
@@ -174,11 +181,13 @@ class Plan(Frozen):
             return plan and plan.model_copy(update={"source": path(plan.source)})
 
         people = tuple(
-            p.model_copy(update={
-                "model": path(p.model) if isinstance(p.model, str) else p.model,
-                "data": data(p.data),
-                "tokenizer": p.tokenizer and path(p.tokenizer),
-            })
+            p.model_copy(
+                update={
+                    "model": path(p.model) if isinstance(p.model, str) else p.model,
+                    "data": data(p.data),
+                    "tokenizer": p.tokenizer and path(p.tokenizer),
+                }
+            )
             for p in self.participants
         )
         return self.model_copy(update={"data": data(self.data), "participants": people})

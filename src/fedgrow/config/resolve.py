@@ -37,7 +37,9 @@ def resolve(plan: Plan) -> Plan:
         except ShapeError as error:
             raise ShapeError(f"intermediate: auto found nothing ({error}); name a shape yourself") from None
     for name, shape in shapes.items():
-        _operator(plan.local_operator, family, shape, intermediate, f"participant {name} to the intermediate shape")
+        _operator(
+            plan.local_operator, family, shape, intermediate, f"participant {name} to the intermediate shape"
+        )
     _operator(plan.operator, family, intermediate, plan.large, "the intermediate to the large shape")
     Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
     return plan.model_copy(update={"family": family.family, "intermediate": intermediate})
@@ -55,7 +57,7 @@ def _models(plan: Plan) -> tuple[Family, dict[str, Shape]]:
             )
         family = family or found
         shapes[entry.name] = shape
-    assert family is not None   # the plan's schema sees to it
+    assert family is not None  # the plan's schema sees to it
     return family, shapes
 
 

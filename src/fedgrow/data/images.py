@@ -19,8 +19,8 @@ def images(values: Any, rows: NDArray[np.intp], column: str) -> NDArray[np.float
 
     Args:
         values: an array (n, height, width), (n, height, width, channels) or (n, channels, height, width); or,
-            one a row, encoded files (bytes, or a dictionary with ``bytes``) or nested lists. Integers are
-            divided by 255.
+            one a row, encoded files (bytes, or a dictionary with ``bytes``) or nested lists. Channels are the
+            last axis if its length can be theirs. Integers are divided by 255.
         rows: their row numbers in the source, for messages.
         column: the column's name, for messages.
 

@@ -68,7 +68,7 @@ def partition(examples: Examples, plan: PartitionPlan, names: list[str], seed: i
         if len(shards[name]) < plan.min_examples:
             raise FedgrowError(
                 f"participant {name}: its shard has {len(shards[name])} of {len(examples)} examples, fewer "
-                f"than partition.min_examples {plan.min_examples}; lower it, use more data or fewer participants"
+                f"than partition.min_examples {plan.min_examples}; lower it, or use more data"
             )
     return Partition.of({name: _capped(shards[name], plan.max_examples, seed, name) for name in names})
 

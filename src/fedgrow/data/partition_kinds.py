@@ -45,8 +45,8 @@ def dirichlet(examples: Examples, plan: PartitionPlan, names: list[str], rng: np
     name = min(names, key=lambda n: len(best[n]))
     raise FedgrowError(
         f"partition: in each of {REDRAWS} draws with partition.alpha {plan.alpha}, a participant had fewer "
-        f"than partition.min_examples {plan.min_examples} of {len(examples)} examples; the best draw's smallest "
-        f"shard had {len(best[name])} ({name}); raise alpha, lower min_examples, or use more data"
+        f"than partition.min_examples {plan.min_examples} of {len(examples)} examples; the best draw's "
+        f"smallest shard had {len(best[name])} ({name}); raise alpha, lower min_examples, or use more data"
     )
 
 

@@ -116,6 +116,7 @@ def _records(records: list[Any]) -> Table:
 
 def read_npz(source: str) -> Table:
     """Read a NumPy archive; pickled objects in it are refused."""
-    with np.load(source, allow_pickle=False) as archive:
+    # opened here, for np.load leaves a damaged archive open
+    with Path(source).open("rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return Arrays({name: array for name, array in arrays.items() if array.ndim})

@@ -15,7 +15,13 @@ from torch import Tensor
 from fedgrow.errors import ContractError
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
-PREPARE, LOCAL, GROW, EVALUATE, SAVE = "train.prepare", "train.local", "train.grow", "evaluate.grow", "query.save"
+PREPARE, LOCAL, GROW, EVALUATE, SAVE = (
+    "train.prepare",
+    "train.local",
+    "train.grow",
+    "evaluate.grow",
+    "query.save",
+)
 WEIGHT, PARTICIPANT = "num-examples", "participant"
 
 
@@ -77,7 +83,9 @@ class Contract:
         content = reply.content
         expected = {METRICS, ARRAYS} if kind in self.with_arrays else {METRICS}
         if set(content) != expected:
-            raise ContractError(f"reply to {kind} holds records {sorted(content)}; the plan lists {sorted(expected)}")
+            raise ContractError(
+                f"reply to {kind} holds records {sorted(content)}; the plan lists {sorted(expected)}"
+            )
         if ARRAYS in expected:
             self._check_arrays(content)
         self._check_metrics(content, allowed)
@@ -88,7 +96,9 @@ class Contract:
             raise ContractError(f"record {ARRAYS!r} is a {type(record).__name__}, not an ArrayRecord")
         extra, missing = sorted(set(record) - set(self.arrays)), sorted(set(self.arrays) - set(record))
         if extra or missing:
-            raise ContractError(f"arrays not in the plan: {extra or 'none'}; arrays of the plan not sent: {missing or 'none'}")
+            raise ContractError(
+                f"arrays not in the plan: {extra or 'none'}; arrays of the plan not sent: {missing or 'none'}"
+            )
         for name, spec in self.arrays.items():
             array = record[name]
             found = ArraySpec(tuple(array.shape), array.dtype)
@@ -96,7 +106,9 @@ class Contract:
                 raise ContractError(f"array {name!r} is {found}; the plan lists {spec}")
             values = array.numpy()
             if (values.shape, str(values.dtype)) != (spec.shape, spec.dtype):
-                raise ContractError(f"the bytes of array {name!r} decode to {values.dtype}{values.shape}, not {spec}")
+                raise ContractError(
+                    f"the bytes of array {name!r} decode to {values.dtype}{values.shape}, not {spec}"
+                )
             if array.data != Array(values).data:
                 raise ContractError(f"the bytes of array {name!r} hold more than its values")
             if not np.isfinite(values).all():
@@ -113,4 +125,6 @@ class Contract:
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ContractError(f"metric {name!r} is {value!r}, not one finite number")
         if record.get(PARTICIPANT) != self.participant:
-            raise ContractError(f"metric {PARTICIPANT!r} is {record.get(PARTICIPANT)!r}, not {self.participant}")
+            raise ContractError(
+                f"metric {PARTICIPANT!r} is {record.get(PARTICIPANT)!r}, not {self.participant}"
+            )

@@ -26,7 +26,12 @@ class MeteredGrid(Grid):
         return self.grid.run
 
     def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
     ) -> Message:
         """Pass on."""
         return self.grid.create_message(content, message_type, dst_node_id, group_id, ttl)
@@ -51,7 +56,9 @@ class MeteredGrid(Grid):
         self.up += sum(len(to_bytes(m)) for m in replies)
         return replies
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
         """Weigh on the way out and on the way back."""
         messages = list(messages)
         self.down += sum(len(to_bytes(m)) for m in messages)

@@ -59,7 +59,11 @@ class Checkpoints:
 
     def rounds(self) -> list[dict[str, object]]:
         """Return the records of all rounds so far, in order."""
-        return [read_json(p / "round.json") for p in sorted(self.folder.glob("[0-9]*")) if (p / "round.json").is_file()]
+        return [
+            read_json(p / "round.json")
+            for p in sorted(self.folder.glob("[0-9]*"))
+            if (p / "round.json").is_file()
+        ]
 
     def last(self) -> Checkpoint | None:
         """Return the last whole round, if there is one."""

@@ -62,7 +62,12 @@ def write_log(site: Participant, error: Exception) -> None:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     record = logging.LogRecord(
-        "fedgrow.site", logging.ERROR, __file__, 0, str(error), None,
+        "fedgrow.site",
+        logging.ERROR,
+        __file__,
+        0,
+        str(error),
+        None,
         None if isinstance(error, FedgrowError) else (type(error), error, error.__traceback__),
     )
     handler.emit(record)

@@ -10,11 +10,10 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 from flwr.app import Error, Message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
-
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-CLIENT_APP_RAISED = 2   # flwr's error code for an exception in a ClientApp
+CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
 SERVER_NODE = 1
 
 logging.getLogger("flwr").setLevel(logging.WARNING)

@@ -26,7 +26,11 @@ class LocalGrid(Grid):
     """
 
     def __init__(
-        self, client_app: ClientApp, participants: int, run_config: dict[str, str | int], tap: Tap | None = None
+        self,
+        client_app: ClientApp,
+        participants: int,
+        run_config: dict[str, str | int],
+        tap: Tap | None = None,
     ) -> None:
         self.client_app, self.tap = client_app, tap
         self._run = become_server(RUN_ID)
@@ -53,7 +57,12 @@ class LocalGrid(Grid):
         return self._run
 
     def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
     ) -> Message:
         """Make a message to a node."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
@@ -77,7 +86,9 @@ class LocalGrid(Grid):
         """Carry out queued messages and return their replies."""
         return [self._deliver(i) for i in list(message_ids) if i in self._waiting]
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
         """Send, carry out, and return the replies in the order of the messages."""
         return self.pull_messages(self.push_messages(messages))
 

@@ -15,7 +15,6 @@ from fedgrow.architectures import families, read
 from fedgrow.architectures.models import load_config, load_model, new_model, quiet
 from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan
 from fedgrow.data.examples import Examples
-from fedgrow.data.sources import load
 from fedgrow.data.split import split
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.state import PrivateState
@@ -124,12 +123,17 @@ class Participant:
     def _initial_model(self, seed: int) -> tuple[nn.Module, list[str]]:
         values = self.codec.config_values()
         if isinstance(self.entry.model, str):
-            labels = {k: v for k, v in values.items() if k in ("id2label", "label2id", "pad_token_id") and v is not None}
+            labels = {
+                k: v
+                for k, v in values.items()
+                if k in ("id2label", "label2id", "pad_token_id") and v is not None
+            }
             model, fresh = load_model(self.entry.model, self.task.name, seed=seed, **labels)
         else:
             family = families()[self.plan.family or ""]
             config = AutoConfig.for_model(
-                family.model_type, **family.config_values(self.entry.model) | values | self.plan.model_settings
+                family.model_type,
+                **family.config_values(self.entry.model) | values | self.plan.model_settings,
             )
             model, fresh = new_model(config, self.task.name, seed=seed), []
         return model, fresh
@@ -153,12 +157,14 @@ class Participant:
             return DualLigo(self.small_model, self.plan)
         if self.method == "fedavg":
             return scratch(self.small_model, self.plan, share_vocabulary=self.run.common_vocabulary)
-        raise FedgrowError(f"method {self.method!r} is not federated; choose from {', '.join(SHARED_METHODS)}")
+        raise FedgrowError(
+            f"method {self.method!r} is not federated; choose from {', '.join(SHARED_METHODS)}"
+        )
 
     @cached_property
     def shared_start(self) -> Tensors:
         """The shared tensors at the start: their names, shapes and types are what may leave."""
-        if self.method == "dual-ligo":   # follows from the plan alone, before there is a small model
+        if self.method == "dual-ligo":  # follows from the plan alone, before there is a small model
             return global_operator(self.plan, self.run.family).initial()
         return self.learner.shared_start()
 
@@ -196,7 +202,11 @@ class Participant:
                 "parameters": count_parameters(model),
                 "metrics": self.evaluate(self.learner, shared, private),
             },
-            "start": {"metrics": self.evaluate(self.learner, self.learner.shared_start(), self.learner.private_start())},
+            "start": {
+                "metrics": self.evaluate(
+                    self.learner, self.learner.shared_start(), self.learner.private_start()
+                )
+            },
             "parity": self.parity().as_dict(),
             "examples": self.prepared["examples"],
             "labels": len(self.prepared["labels"]),
@@ -211,7 +221,7 @@ class Participant:
         write_folder(self.folder / "model", fill)
         write_json(self.folder / "report.json", report)
 
-    def _save_pretrained(self, model: nn.Module, folder: Path) -> None:
+    def _save_pretrained(self, model: Any, folder: Path) -> None:
         """Write a model with its tokenizer or image processor beside it."""
         with quiet():
             model.save_pretrained(folder)
@@ -238,14 +248,24 @@ class Participant:
         seed = derive(self.plan.seed, INIT if prepare else TRAIN, self.index, server_round)
         try:
             return fit(
-                learner, shared, private, self.train_data, self.codec, self.task, self.plan.training,
-                phase=phase, steps=steps, seed=seed,
+                learner,
+                shared,
+                private,
+                self.train_data,
+                self.codec,
+                self.task,
+                self.plan.training,
+                phase=phase,
+                steps=steps,
+                seed=seed,
             )
         except FedgrowError as error:
             when = "while its small model was readied" if prepare else f"in round {server_round}"
             raise FedgrowError(f"participant {self.name}, {when}: {error}") from None
 
-    def evaluate(self, learner: Learner, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> dict[str, float]:
+    def evaluate(
+        self, learner: Learner, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]
+    ) -> dict[str, float]:
         """Return loss and metrics of a learner on this participant's held-out data."""
         size = self.plan.training.batch_size
         return evaluate(learner, shared, private, self.test_data, self.codec, self.task, size)

@@ -17,8 +17,8 @@ from fedgrow.federated.strategy import Rounds, in_order, metrics_of, readdress
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 
-NODES_WITHIN = 120.0   # seconds until all nodes must be there
-ROUND_WITHIN = 12 * 3600.0   # seconds; a site that needs longer has failed
+NODES_WITHIN = 120.0  # seconds until all nodes must be there
+ROUND_WITHIN = 12 * 3600.0  # seconds; a site that needs longer has failed
 
 app = ServerApp()
 
@@ -37,7 +37,9 @@ class Federation:
         self.plan = self.run_folder.plan
         self.method = method
         self.checkpoints = Checkpoints(run if method == "dual-ligo" else self.run_folder.baseline(method))
-        self.rounds = Rounds(self.plan.strategy.name, len(self.plan.participants), dict(self.plan.strategy.options))
+        self.rounds = Rounds(
+            self.plan.strategy.name, len(self.plan.participants), dict(self.plan.strategy.options)
+        )
         last = self.checkpoints.last()
         self.grid = MeteredGrid(grid, up=last.bytes_up if last else 0, down=last.bytes_down if last else 0)
         self.last = last
@@ -79,7 +81,9 @@ class Federation:
         return arrays
 
     def _ask(self, message_type: str, server_round: int, arrays: ArrayRecord | None) -> list[Message]:
-        content = RecordDict({ARRAYS: arrays or ArrayRecord(), CONFIG: ConfigRecord({"server-round": server_round})})
+        content = RecordDict(
+            {ARRAYS: arrays or ArrayRecord(), CONFIG: ConfigRecord({"server-round": server_round})}
+        )
         template = [Message(content, node, message_type) for node in self.grid.get_node_ids()]
         return self._exchange(readdress(m, message_type, server_round) for m in template)
 
@@ -88,16 +92,22 @@ class Federation:
         self._emit("asked", step=messages[0].metadata.message_type, participants=len(messages))
         replies = in_order(self.grid.send_and_receive(messages, timeout=ROUND_WITHIN))
         if len(replies) < len(messages):
-            raise FedgrowError(f"{len(messages) - len(replies)} of {len(messages)} participants did not answer")
+            raise FedgrowError(
+                f"{len(messages) - len(replies)} of {len(messages)} participants did not answer"
+            )
         return replies
 
-    def _checkpoint(self, server_round: int, arrays: ArrayRecord, metrics: dict[str, list[float]]) -> Checkpoint:
+    def _checkpoint(
+        self, server_round: int, arrays: ArrayRecord, metrics: dict[str, list[float]]
+    ) -> Checkpoint:
         values = {name: array.numpy() for name, array in arrays.items()}
         checkpoint = Checkpoint(
             server_round, values, metrics, self.grid.up, self.grid.down, self.rounds.state()
         )
         self.checkpoints.write(checkpoint)
-        self._emit("round", round=server_round, metrics=metrics, bytes_up=self.grid.up, bytes_down=self.grid.down)
+        self._emit(
+            "round", round=server_round, metrics=metrics, bytes_up=self.grid.up, bytes_down=self.grid.down
+        )
         return checkpoint
 
     def _emit(self, event: str, **values: object) -> None:
@@ -107,7 +117,9 @@ class Federation:
         expected, end = len(self.plan.participants), monotonic() + NODES_WITHIN
         while (found := len(list(self.grid.get_node_ids()))) < expected:
             if monotonic() > end:
-                raise FedgrowError(f"only {found} of {expected} participants were there after {NODES_WITHIN:.0f} s")
+                raise FedgrowError(
+                    f"only {found} of {expected} participants were there after {NODES_WITHIN:.0f} s"
+                )
             sleep(0.2)
 
 

@@ -1,6 +1,5 @@
 """A whole run on one machine: the federation over an engine, the baselines, the summary and the report."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,5 +105,3 @@ def _why(run: RunFolder, error: Exception) -> str:
         told = [line for text in lines for line in text[-1:]]
         return "\n".join([reason.partition(":")[0], *told])
     return reason
-
-

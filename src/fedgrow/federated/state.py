@@ -6,7 +6,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.methods.base import Tensors
 from fedgrow.runs.atomic import read_tensors, write_tensors
 
-KEPT = 3   # the round in progress, the one before, and one more for a server that is a round behind
+KEPT = 3  # the round in progress, the one before, and one more for a server that is a round behind
 
 
 class PrivateState:

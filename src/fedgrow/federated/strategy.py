@@ -28,7 +28,18 @@ from fedgrow.exchange.records import to_record
 
 STRATEGIES: dict[str, type[FedAvg]] = {
     s.__name__: s
-    for s in (FedAvg, FedAvgM, FedAdam, FedAdagrad, FedYogi, FedMedian, FedTrimmedAvg, Krum, MultiKrum, Bulyan)
+    for s in (
+        FedAvg,
+        FedAvgM,
+        FedAdam,
+        FedAdagrad,
+        FedYogi,
+        FedMedian,
+        FedTrimmedAvg,
+        Krum,
+        MultiKrum,
+        Bulyan,
+    )
 }
 
 
@@ -46,7 +57,9 @@ class Rounds:
         try:
             self.strategy = STRATEGIES[name](**quorum, **options)  # type: ignore[arg-type]
         except TypeError as error:
-            raise FedgrowError(f"strategy {name}: {str(error).partition('__init__() ')[2]}; see Flower's {name}") from None
+            raise FedgrowError(
+                f"strategy {name}: {str(error).partition('__init__() ')[2]}; see Flower's {name}"
+            ) from None
 
     def train(self, server_round: int, arrays: ArrayRecord, grid: Grid) -> list[Message]:
         """Return the messages of a training round."""
@@ -62,16 +75,24 @@ class Rounds:
         """Average the participants' operators."""
         arrays, _ = self.strategy.aggregate_train(server_round, replies)
         if arrays is None:
-            raise FedgrowError(f"round {server_round}: {type(self.strategy).__name__} made no aggregate of {len(replies)} replies")
+            raise FedgrowError(
+                f"round {server_round}: {type(self.strategy).__name__} made no aggregate of {len(replies)} replies"
+            )
         return to_record({name: array.numpy().astype(np.float32) for name, array in arrays.items()})
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what the strategy carries from round to round (momenta), to be written beside the operator."""
         state: dict[str, np.ndarray] = {}
         for attribute, value in sorted(vars(self.strategy).items()):
-            if attribute == "current_arrays":   # the strategy takes these from the next round's broadcast
+            if attribute == "current_arrays":  # the strategy takes these from the next round's broadcast
                 continue
-            items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            items = (
+                value.items()
+                if isinstance(value, dict)
+                else enumerate(value)
+                if isinstance(value, list)
+                else ()
+            )
             state |= {f"{attribute}/{key}": array for key, array in items if isinstance(array, np.ndarray)}
         return state
 
@@ -89,7 +110,9 @@ class Rounds:
 
 def readdress(message: Message, message_type: str, server_round: int) -> Message:
     """Copy one of Flower's messages under fedgrow's type; Flower shares one record between all of them."""
-    content = RecordDict({ARRAYS: message.content[ARRAYS], CONFIG: ConfigRecord({"server-round": server_round})})
+    content = RecordDict(
+        {ARRAYS: message.content[ARRAYS], CONFIG: ConfigRecord({"server-round": server_round})}
+    )
     return Message(content, message.metadata.dst_node_id, message_type, group_id=str(server_round))
 
 

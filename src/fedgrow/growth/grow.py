@@ -119,7 +119,9 @@ def _vectors(reading: Reading, stacked: Mapping[str, Tensor]) -> Counter[tuple[s
         for label in spec.axes:
             size = axis_size(label, reading.shape)
             for part in label.split("|") if size else ():
-                counts["block" if spec.in_block else "outer", part] += stacked[spec.name].numel() // (size or 1)
+                counts["block" if spec.in_block else "outer", part] += stacked[spec.name].numel() // (
+                    size or 1
+                )
     return counts
 
 
@@ -173,7 +175,8 @@ def _mix(x: Tensor, depth: Depth) -> Tensor:
 def _widen(x: Tensor, axes: tuple[str, ...], maps: Callable[[str], Map], *, layers: bool = False) -> Tensor:
     """Map every growing dimension, in the order that costs the fewest multiplications.
 
-    Forward and backward together the first product costs two (the small tensor is a constant), the second three.
+    Forward and backward together the first product costs two (the small tensor is a constant), the second
+    three.
     """
     todo = [(dim + layers, maps(label)) for dim, label in enumerate(axes) if "." in label]
     if len(todo) == 2:

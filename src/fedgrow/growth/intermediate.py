@@ -10,10 +10,10 @@ from fedgrow.errors import ShapeError
 def smallest_intermediate(
     family: Family, small: Sequence[Shape], *, large: Shape | None = None, max_width: int | None = None
 ) -> Shape:
-    """Return the narrowest shape that every small model reaches exactly, and that reaches ``large`` exactly if given.
+    """Return the narrowest shape that every small model reaches, and that reaches ``large``, exactly.
 
-    Every head count and head size must hold all of them, for heads are never cut or merged; under post-norm the
-    width must be a multiple of every small width (METHOD section 3).
+    Every head count and head size must hold all of them, for heads are never cut or merged; under post-norm
+    the width must be a multiple of every small width (METHOD section 3).
 
     Args:
         family: the family's table.
@@ -30,8 +30,8 @@ def smallest_intermediate(
         for axis, need in (("layers", layers), ("heads", heads), ("head_size", head_size), ("ffn", ffn)):
             if getattr(large, axis) < need:
                 raise ShapeError(
-                    f"no common intermediate shape: a small model has {axis} {need}, the large shape {getattr(large, axis)}; "
-                    f"choose a large shape with {axis} >= {need}"
+                    f"no common intermediate shape: a small model has {axis} {need}, "
+                    f"the large shape {getattr(large, axis)}; choose a large shape with {axis} >= {need}"
                 )
     bound = min(w for w in (max_width, large.width if large else None, 1 << 16) if w is not None)
     step = math.lcm(*(s.width for s in small)) if family.norm == "post" else 1
@@ -44,7 +44,12 @@ def smallest_intermediate(
         if family.norm == "post" and large is not None and large.width % width:
             continue
         for count in range(heads, width // head_size + 1):
-            fits = width % count == 0 and (large is None or (count <= large.heads and width // count <= large.head_size))
+            fits = width % count == 0 and (
+                large is None or (count <= large.heads and width // count <= large.head_size)
+            )
             if fits and width // count >= head_size:
-                return Shape(layers=layers, width=width, heads=count, ffn=ffn)
-    raise ShapeError(f"no common intermediate shape up to width {bound} is reached exactly by all: {'; '.join(sorted(reasons))}")
+                return Shape(layers=layers, width=width, heads=count, head_size=width // count, ffn=ffn)
+    raise ShapeError(
+        f"no common intermediate shape up to width {bound} is reached exactly by all: "
+        f"{'; '.join(sorted(reasons))}"
+    )

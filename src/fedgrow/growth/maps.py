@@ -234,8 +234,9 @@ class Blocks:
 def compose(maps: Sequence[Map], vectors: int = 1 << 40) -> Map:
     """Compose maps that act one after another, the first one nearest to the small axis.
 
-    The product is multiplied out where that costs less than applying one map after another. Forward and backward
-    together, a product with a constant costs two multiplications, one between two learned things three.
+    The product is multiplied out where that costs less than applying one map after another. Forward and
+    backward together, a product with a constant costs two multiplications, one between two learned things
+    three.
 
     Args:
         maps: the maps; per-layer ones cannot be composed.
@@ -246,5 +247,7 @@ def compose(maps: Sequence[Map], vectors: int = 1 << 40) -> Map:
         return links[0]
     chain = Chain(links)
     one_by_one = vectors * (2 * links[0].cost + 3 * sum(link.cost for link in links[1:]))
-    multiplied_out = 3 * links[0].small * sum(link.cost for link in links[1:]) + 2 * vectors * chain.large * chain.small
+    multiplied_out = (
+        3 * links[0].small * sum(link.cost for link in links[1:]) + 2 * vectors * chain.large * chain.small
+    )
     return Matrix(chain.dense()) if multiplied_out < one_by_one else chain

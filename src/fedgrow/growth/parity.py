@@ -46,6 +46,4 @@ def parity(learner: Learner, small: nn.Module, data: Encoded, codec: Codec) -> P
     double = {n: t.double() if t.is_floating_point() else t for n, t in small.state_dict().items()}
     reference = torch.func.functional_call(small.eval(), double, (), inputs).logits
     difference = (grown - reference).abs()
-    return Parity(
-        float(difference.max()), float(difference.mean()), float(reference.abs().max()), count
-    )
+    return Parity(float(difference.max()), float(difference.mean()), float(reference.abs().max()), count)

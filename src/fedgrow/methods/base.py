@@ -48,7 +48,9 @@ class Learner(ABC):
     def materialise(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> nn.Module:
         """Return an ordinary Hugging Face model that holds its own weights."""
 
-    def logits(self, weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor], *, training: bool) -> Tensor:
+    def logits(
+        self, weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor], *, training: bool
+    ) -> Tensor:
         """Run the model functionally: no weight is copied into the module."""
         self.module.train(training)
         return functional_call(self.module, dict(weights), (), dict(inputs)).logits

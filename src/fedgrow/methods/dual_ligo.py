@@ -53,7 +53,7 @@ class DualLigo(Learner):
         self.config: Any = large_config(model.config, family, plan.large, eps)
 
     @cached_property
-    def module(self) -> nn.Module:  # type: ignore[override]
+    def module(self) -> nn.Module:
         """The large model without weights."""
         return skeleton(self.reading, self.config)
 
@@ -97,13 +97,17 @@ class DualLigo(Learner):
         with torch.no_grad():
             return filled_model(self.config, self.reading.head, self._grow(shared, private, factored=False))
 
-    def _grow(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor], *, factored: bool) -> Tensors:
+    def _grow(
+        self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor], *, factored: bool
+    ) -> Tensors:
         stages = [
-            Applied(self.local, {n.removeprefix(LOCAL): p for n, p in private.items() if n.startswith(LOCAL)}),
+            Applied(
+                self.local, {n.removeprefix(LOCAL): p for n, p in private.items() if n.startswith(LOCAL)}
+            ),
             Applied(self.global_, dict(shared)),
         ]
         trained = {n.removeprefix(SMALL): p for n, p in private.items() if n.startswith(SMALL)}
-        dtype = next(iter(shared.values())).dtype   # float32; float64 for the parity receipt
+        dtype = next(iter(shared.values())).dtype  # float32; float64 for the parity receipt
         frozen = {n: t.to(dtype) for n, t in self.small.items() if n not in trained}
         return grow(self.reading, frozen | trained, stages, factored_vocabulary=factored)
 

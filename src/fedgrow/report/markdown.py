@@ -82,8 +82,17 @@ def method_rows(summary: dict[str, Any], metrics: tuple[str, ...], higher: bool)
 
 def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
     """Return the table of participants."""
-    head = ["participant", "train / test", "small shape", "parameters", "small", "at start", "grown", "grown parameters",
-            "parity max / mean"]
+    head = [
+        "participant",
+        "train / test",
+        "small shape",
+        "parameters",
+        "small",
+        "at start",
+        "grown",
+        "grown parameters",
+        "parity max / mean",
+    ]
     rows = [
         [
             p["name"],
@@ -104,7 +113,10 @@ def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
 def verdict(summary: dict[str, Any], metric: str, higher: bool) -> str:
     """Say in one sentence how growing together compares with everything else that was run."""
     grown = summary["grown"]["metrics_mean"][metric]
-    others = {"the small models as they came": summary["small"], **{DESCRIPTIONS[n]: v for n, v in summary["baselines"].items()}}
+    others = {
+        "the small models as they came": summary["small"],
+        **{DESCRIPTIONS[n]: v for n, v in summary["baselines"].items()},
+    }
     parts = []
     for name, values in others.items():
         gap = grown - values["metrics_mean"][metric]

@@ -10,9 +10,7 @@ def model_card(report: dict[str, Any], plan: Plan) -> str:
     """Return the card as Markdown with Hugging Face front matter."""
     names = list(report["grown"]["metrics"])
     rows = [["metric", "small model", "grown, at start", "grown"]]
-    rows += [
-        [n, *(f"{report[k]['metrics'][n]:.4f}" for k in ("small", "start", "grown"))] for n in names
-    ]
+    rows += [[n, *(f"{report[k]['metrics'][n]:.4f}" for k in ("small", "start", "grown"))] for n in names]
     parity = report["parity"]
     return "\n".join(
         [

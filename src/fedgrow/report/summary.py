@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from fedgrow.architectures import Shape
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.methods.dual_ligo import global_operator, make_operator
-from fedgrow.architectures import Shape
 from fedgrow.report.markdown import report
 from fedgrow.runs.atomic import read_json, write_arrays, write_folder, write_json, write_text
 from fedgrow.runs.folder import RunFolder
@@ -51,7 +51,9 @@ def summarise(run: RunFolder) -> dict[str, Any]:
     for name in plan.baselines:
         result = read_json(run.baseline(name) / "result.json")["participants"]
         baselines[name] = statistics([result[n] for n in plan.names]) | {"participants": result}
-    arrays = [{"name": n, "shape": list(a.shape), "dtype": str(a.dtype)} for n, a in sorted(last.arrays.items())]
+    arrays = [
+        {"name": n, "shape": list(a.shape), "dtype": str(a.dtype)} for n, a in sorted(last.arrays.items())
+    ]
     return {
         "name": plan.name,
         "task": plan.task,

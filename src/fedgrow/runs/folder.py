@@ -62,13 +62,17 @@ class RunFolder:
             FedgrowError: there is no run in the folder.
         """
         if not (path / "run.json").is_file():
-            raise FedgrowError(f"--resume: {path} holds no run (no run.json); leave --resume out to start one")
+            raise FedgrowError(
+                f"--resume: {path} holds no run (no run.json); leave --resume out to start one"
+            )
         return cls(path)
 
     @cached_property
     def plan(self) -> Plan:
         """The resolved plan."""
-        return parse_plan((self.path / "plan.yaml").read_text("utf-8"), str(self.path / "plan.yaml"), self.path)
+        return parse_plan(
+            (self.path / "plan.yaml").read_text("utf-8"), str(self.path / "plan.yaml"), self.path
+        )
 
     @property
     def family(self) -> Family:

@@ -19,7 +19,7 @@ class Encoded:
     """Examples as tensors: one input tensor each (token ids, or an image), and class ids where there are any."""
 
     inputs: Sequence[Tensor]
-    targets: Int[Tensor, "examples"] | None
+    targets: Int[Tensor, " examples"] | None
 
     def __len__(self) -> int:
         return len(self.inputs)

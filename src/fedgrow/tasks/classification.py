@@ -40,7 +40,9 @@ class Classification(Task):
 def class_labels(shard: Examples, closed: Sequence[str] | None, config: Any | None) -> list[str]:
     """Return a participant's labels: those its model already names, else the plan's closed list, else its shard's own."""
     if shard.labels is None:
-        raise FedgrowError("classification needs labels, but the data has no label column; name it as data.label")
+        raise FedgrowError(
+            "classification needs labels, but the data has no label column; name it as data.label"
+        )
     named = [str(config.id2label[i]) for i in range(len(config.id2label))] if config is not None else []
     if named and not all(name == f"LABEL_{i}" for i, name in enumerate(named)):
         return named

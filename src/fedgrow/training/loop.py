@@ -71,9 +71,12 @@ def fit(
     groups = learner.groups(phase)
     for name in (n for g in groups for n in g.names):
         state[name].requires_grad_()
-    params = [{"params": [state[n] for n in g.names], "lr": g.learning_rate} for g in groups]
-    optimizer = torch.optim.AdamW(params, weight_decay=plan.weight_decay, fused=True)
-    trained = [p for group in params for p in group["params"]]
+    optimizer = torch.optim.AdamW(
+        [{"params": [state[n] for n in g.names], "lr": g.learning_rate} for g in groups],
+        weight_decay=plan.weight_decay,
+        fused=True,
+    )
+    trained = [state[n] for g in groups for n in g.names]
     warmup = max(1, round(plan.warmup * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warmup))
     rng = np.random.default_rng(seed)
@@ -102,7 +105,10 @@ def fit(
         raise FedgrowError(f"none of {steps} steps had a finite loss ({phase}); lower the learning rates")
     done = {name: t.detach() for name, t in state.items()}
     return Fitted(
-        {n: done[n] for n in shared}, {n: done[n] for n in private}, float(np.mean(losses)) if losses else 0.0, skipped
+        {n: done[n] for n in shared},
+        {n: done[n] for n in private},
+        float(np.mean(losses)) if losses else 0.0,
+        skipped,
     )
 
 
