@@ -15,6 +15,18 @@ def test_classes_keep_their_proportions():
     assert sorted(train + test) == list(range(61))
 
 
+def test_what_is_left_over_goes_to_the_largest_remainders():
+    labels = ["a"] * 7 + ["b"] * 4 + ["c"] * 4  # 3 of 15, so 1.4, 0.8 and 0.8
+    for seed in range(10):
+        _, test = split(range(15), labels, 0.2, seed)
+        assert Counter(labels[i] for i in test) == {"a": 1, "b": 1, "c": 1}
+
+
+def test_equal_remainders_are_drawn():
+    labels = ["a", "a", "b", "b"]
+    assert {labels[split(range(4), labels, 0.25, seed)[1][0]] for seed in range(20)} == {"a", "b"}
+
+
 def test_indices_are_those_of_the_shard():
     train, test = split([50, 7, 31, 9], ["a", "a", "b", "b"], 0.5, 0)
     assert sorted(train + test) == [7, 9, 31, 50]

@@ -1,0 +1,92 @@
+"""What really leaves: every serialised message of whole runs is read back, byte for byte."""
+
+import numpy as np
+import pytest
+from flwr.app import Message
+from flwr.common.serde import message_from_proto
+from flwr.proto.message_pb2 import Message as ProtoMessage
+
+from fedgrow.exchange.contract import GROW
+from fedgrow.methods.dual_ligo import global_operator
+from fedgrow.runs.atomic import read_tensors
+from fedgrow.runs.folder import RunFolder
+from tests.federation import run_tiny
+
+
+def tapped(tmp_path, **changes) -> tuple[RunFolder, dict, list[bytes]]:
+    sent: list[bytes] = []
+    summary = run_tiny(tmp_path / "run", tap=lambda way, data: sent.append(data) if way == "up" else None, **changes)
+    return RunFolder(tmp_path / "run"), summary, sent
+
+
+def read(data: bytes) -> Message:
+    return message_from_proto(ProtoMessage.FromString(data))
+
+
+@pytest.fixture(scope="module", params=["joint", "two-phase"])
+def run(request, tmp_path_factory) -> tuple[RunFolder, dict, list[bytes]]:
+    schedule = {"kind": request.param, "rounds": 2, "steps": 2, "local_steps": 2}
+    return tapped(tmp_path_factory.mktemp("contract"), schedule=schedule)
+
+
+ALWAYS = {"participant", "num-examples"}
+QUALITY = {"loss", "accuracy", "macro_precision", "macro_f1"}
+LISTED = {
+    "train.prepare": ALWAYS,
+    "train.local": ALWAYS | {"loss"},
+    "train.grow": ALWAYS | {"loss"},
+    "evaluate.grow": ALWAYS | QUALITY,
+    "query.save": ALWAYS,
+}
+
+
+def test_every_reply_holds_exactly_global_ligo_and_the_listed_metrics(run):
+    folder, _, sent = run
+    operator = global_operator(folder.plan, folder.family).initial()
+    expected = {name: (tuple(t.shape), "float32") for name, t in operator.items()}
+    for data in sent:
+        message = read(data)
+        kind = message.metadata.message_type
+        content = message.content
+        assert set(content) == ({"metrics", "arrays"} if kind == GROW else {"metrics"})
+        assert not content.config_records
+        assert set(content["metrics"]) == LISTED[kind]
+        assert all(isinstance(value, int | float) for value in content["metrics"].values())
+        if kind == GROW:
+            found = {n: (tuple(a.shape), a.dtype) for n, a in content["arrays"].items()}
+            assert found == expected
+
+
+def test_every_phase_sent_its_messages(run):
+    folder, _, sent = run
+    kinds = [read(data).metadata.message_type for data in sent]
+    people, rounds = len(folder.plan.participants), folder.plan.schedule.rounds
+    assert kinds.count("train.grow") == kinds.count("evaluate.grow") == people * rounds
+    assert kinds.count("train.prepare") == kinds.count("query.save") == people
+    assert kinds.count("train.local") == (people if folder.plan.schedule.kind == "two-phase" else 0)
+
+
+def test_no_private_tensor_is_among_the_bytes(run):
+    folder, _, sent = run
+    everything = b"".join(sent)
+    for name in folder.plan.names:
+        private = folder.participant(name) / "private"
+        for path in [private / "small" / "model.safetensors", *(private / "state").glob("*.safetensors")]:
+            for key, tensor in read_tensors(path).items():
+                values = tensor.numpy()
+                # tensors still at a plain start (ones, zeros, one-hot rows) are public knowledge
+                if len(np.unique(values)) > 8:
+                    assert values.tobytes() not in everything, f"{name}: {key}"
+
+
+def test_no_name_label_or_path_is_among_the_bytes(run):
+    folder, _, sent = run
+    everything = b"".join(sent)
+    for word in [*folder.plan.names, str(folder.path), "classifier", "bundled", "LABEL"]:
+        assert word.encode() not in everything
+
+
+def test_the_bytes_reported_are_the_bytes_that_left(run):
+    _, summary, sent = run
+    travelled = [data for data in sent if not read(data).metadata.message_type.startswith("query")]
+    assert summary["exchange"]["bytes_up"] == sum(map(len, travelled))
