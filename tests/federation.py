@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from fedgrow.config.load import parse_plan
 from fedgrow.config.plan import Plan
 from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
-
-import yaml
 
 PLAN: dict[str, Any] = {
     "name": "tiny",
@@ -37,7 +37,9 @@ def tiny_plan(**changes: Any) -> Plan:
     return parse_plan(yaml.safe_dump(PLAN | changes), "tiny", Path.cwd())
 
 
-def run_tiny(out: Path, *, engine: str = "local", resume: bool = False, tap: Any = None, **changes: Any) -> dict[str, Any]:
+def run_tiny(
+    out: Path, *, engine: str = "local", resume: bool = False, tap: Any = None, **changes: Any
+) -> dict[str, Any]:
     """Run the tiny plan afresh: nothing is kept from an earlier run in this process."""
     participant.cache_clear()
     return simulate(tiny_plan(**changes), out, engine=engine, resume=resume, tap=tap)

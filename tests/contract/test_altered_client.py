@@ -42,7 +42,7 @@ def test_one_private_tensor_more_is_stopped(tmp_path, monkeypatch):
     sent, error = run_with(tmp_path, monkeypatch, add_the_head)
     assert secret.tobytes() not in sent
     assert b"classifier" not in sent
-    assert "classifier.weight" in error   # the simulation reads the site's own log; the message did not say it
+    assert "classifier.weight" in error  # the simulation reads the site's own log; the message did not say it
 
 
 def test_a_private_tensor_under_a_listed_name_is_stopped(tmp_path, monkeypatch):

@@ -53,7 +53,10 @@ REFUSED = {
     "a metric more": ({"metrics": metrics(loss=0.5, labels=3)}, "labels"),
     "a list as metric": ({"metrics": metrics(loss=[0.5, 0.6])}, "loss"),
     "a metric that is not finite": ({"metrics": metrics(loss=float("inf"))}, "loss"),
-    "another participant's number": ({"metrics": MetricRecord({"participant": 2, "num-examples": 5})}, "participant"),
+    "another participant's number": (
+        {"metrics": MetricRecord({"participant": 2, "num-examples": 5})},
+        "participant",
+    ),
     "a record more": ({"state": ConfigRecord({"blob": b"weights"})}, "state"),
     "a second array record": ({"more": to_record(SHARED)}, "more"),
 }
@@ -71,5 +74,5 @@ def test_arrays_leave_with_no_other_message():
 
 
 def test_an_unknown_message_type_is_refused():
-    with pytest.raises(ContractError, match="query.weights"):
+    with pytest.raises(ContractError, match=r"query\.weights"):
         CONTRACT.check(reply("query.weights", arrays=None))

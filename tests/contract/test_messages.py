@@ -15,7 +15,9 @@ from tests.federation import run_tiny
 
 def tapped(tmp_path, **changes) -> tuple[RunFolder, dict, list[bytes]]:
     sent: list[bytes] = []
-    summary = run_tiny(tmp_path / "run", tap=lambda way, data: sent.append(data) if way == "up" else None, **changes)
+    summary = run_tiny(
+        tmp_path / "run", tap=lambda way, data: sent.append(data) if way == "up" else None, **changes
+    )
     return RunFolder(tmp_path / "run"), summary, sent
 
 

@@ -1,0 +1,24 @@
+import pytest
+import torch
+
+from fedgrow.errors import FedgrowError
+from fedgrow.federated.state import PrivateState
+
+
+def test_the_last_rounds_are_kept_and_older_ones_forgotten(tmp_path):
+    state = PrivateState(tmp_path / "state")
+    for server_round in range(6):
+        state.save(server_round, {"x": torch.full((2,), float(server_round))})
+    assert [r for r in range(6) if state.has(r)] == [3, 4, 5]
+    assert state.load(4)["x"].tolist() == [4.0, 4.0]
+
+
+def test_a_missing_round_is_named(tmp_path):
+    with pytest.raises(FedgrowError, match="round 2"):
+        PrivateState(tmp_path).load(2)
+
+
+def test_nothing_private_is_not_an_error(tmp_path):
+    state = PrivateState(tmp_path)
+    state.save(0, {})
+    assert state.load(0) == {}

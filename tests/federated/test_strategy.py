@@ -1,0 +1,89 @@
+"""Aggregation: order, weights, every registered strategy, and what it carries from round to round."""
+
+import numpy as np
+import pytest
+import torch
+from flwr.app import ArrayRecord, Error, Message, MetricRecord, RecordDict
+
+from fedgrow.errors import FedgrowError
+from fedgrow.exchange.records import to_record
+from fedgrow.federated.client_app import app
+from fedgrow.federated.flower import become_server
+from fedgrow.federated.local_grid import LocalGrid
+from fedgrow.federated.strategy import STRATEGIES, Rounds, in_order, metrics_of
+
+PEOPLE = 7
+NEEDS = {
+    "Krum": {"num_malicious_nodes": 1},
+    "MultiKrum": {"num_malicious_nodes": 1},
+    "Bulyan": {"num_malicious_nodes": 1},
+}
+
+
+def reply(participant: int, value: float, weight: int = 1) -> Message:
+    become_server(1)
+    arrays = to_record({"a": torch.full((2, 3), value), "b": torch.full((4,), -value)})
+    metrics = MetricRecord({"participant": participant, "num-examples": weight, "loss": 0.0})
+    request = Message(RecordDict(), 1000 + participant, "train.grow")
+    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=request)
+
+
+def values(record: ArrayRecord) -> dict[str, np.ndarray]:
+    return {name: array.numpy() for name, array in record.items()}
+
+
+def test_replies_are_sorted_by_participant():
+    replies = in_order([reply(2, 0.0), reply(0, 0.0), reply(1, 0.0)])
+    assert [metrics_of(r)["participant"] for r in replies] == [0, 1, 2]
+
+
+def test_an_error_reply_ends_the_round():
+    become_server(1)
+    bad = Message(Error(2, "participant 1: see its log"), reply_to=Message(RecordDict(), 1001, "train.grow"))
+    with pytest.raises(FedgrowError, match="participant 1"):
+        in_order([reply(0, 0.0), bad])
+
+
+def test_fedavg_weighs_by_examples():
+    averaged = values(Rounds("FedAvg", 2, {}).aggregate(1, [reply(0, 1.0, 30), reply(1, 5.0, 10)]))
+    np.testing.assert_allclose(averaged["a"], 2.0)
+    np.testing.assert_allclose(averaged["b"], -2.0)
+    assert averaged["a"].dtype == np.float32
+
+
+def one_round(rounds: Rounds, number: int, start: ArrayRecord) -> ArrayRecord:
+    grid = LocalGrid(app, PEOPLE, {"run": "", "method": ""})
+    messages = rounds.train(number, start, grid)
+    assert {m.metadata.message_type for m in messages} == {"train.grow"}
+    replies = [reply(i, number + 0.1 * i, 10 + i) for i in range(PEOPLE)]
+    return rounds.aggregate(number, replies)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_aggregates(name):
+    start = to_record({"a": torch.zeros(2, 3), "b": torch.zeros(4)})
+    out = values(one_round(Rounds(name, PEOPLE, NEEDS.get(name, {})), 1, start))
+    assert {n: a.shape for n, a in out.items()} == {"a": (2, 3), "b": (4,)}
+    assert all(np.isfinite(a).all() for a in out.values())
+    assert all(np.abs(a).max() > 0 for a in out.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("FedAvgM", {"server_momentum": 0.9}), ("FedAdam", {}), ("FedYogi", {})]
+)
+def test_a_restored_strategy_goes_on_as_if_it_had_not_stopped(name, options):
+    start = to_record({"a": torch.zeros(2, 3), "b": torch.zeros(4)})
+    unbroken = Rounds(name, PEOPLE, options)
+    middle = one_round(unbroken, 1, start)
+    state = unbroken.state()
+    assert state, "the strategy carries something"
+    restored = Rounds(name, PEOPLE, options)
+    restored.restore(state)
+    expected, found = values(one_round(unbroken, 2, middle)), values(one_round(restored, 2, middle))
+    for key in expected:
+        np.testing.assert_array_equal(expected[key], found[key])
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(FedgrowError, match="momentum_of_the_moon"):
+        Rounds("FedAvg", 2, {"momentum_of_the_moon": 1})
