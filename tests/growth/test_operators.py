@@ -6,6 +6,7 @@ from fedgrow.architectures.table import BODY_AXES
 from fedgrow.errors import FedgrowError
 from fedgrow.growth import OPERATORS, Stage
 from fedgrow.growth.operators.base import PUBLISHED_TIES
+from fedgrow.growth.start import start
 from tests.growth.growing import KINDS, SMALL, operator
 
 STAGE = Stage(families()["vit"], SMALL, Shape(layers=3, width=12, heads=3, ffn=20))
@@ -108,3 +109,11 @@ def test_every_step_from_dense_to_low_rank_sends_less():
         numbers(operator(kind, stage).initial()) for kind in ("dense", "tied", "low-rank")
     )
     assert dense > tied > 8 * low_rank
+
+
+def test_dense_kinds_fill_free_rows_at_random():
+    begin = start(STAGE, "ffn.out")
+    matrix = operator("tied", STAGE).initial(torch.float64)["map/ffn.out"]
+    copies = begin.map.dense()
+    assert torch.equal(matrix[~begin.free], copies[~begin.free])
+    assert (matrix[begin.free] != copies[begin.free]).all()

@@ -22,5 +22,7 @@ DESCRIPTIONS = {
     "fedavg": "the large model from scratch, its body averaged",
     "tfidf": "TF-IDF with logistic regression on the participant's own shard",
 }
+TASKS_OF = {"tfidf": tfidf.TASKS}
+"""The tasks of those baselines that do not fit every task."""
 DEFAULT = ("small", "independent", "fedavg")
 """The baselines that fit every task."""

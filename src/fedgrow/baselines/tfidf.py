@@ -5,21 +5,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, precision_score
 from sklearn.pipeline import make_pipeline
 
-from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import participant
 from fedgrow.runs.folder import RunFolder
 
+TASKS = ("sequence-classification",)
+
 
 def run(folder: RunFolder) -> list[dict[str, float]]:
-    """Return every participant's metrics.
-
-    Raises:
-        FedgrowError: the task is not text classification.
-    """
-    if folder.plan.task != "sequence-classification":
-        raise FedgrowError(
-            f"baseline tfidf: it classifies texts, the plan's task is {folder.plan.task}; leave it out"
-        )
+    """Return every participant's metrics; the plan's task must be one of ``TASKS``."""
     results = []
     for index in range(len(folder.plan.participants)):
         train, test = participant(str(folder.path), index, "dual-ligo").raw_data

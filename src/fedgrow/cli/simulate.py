@@ -25,7 +25,7 @@ def simulate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder; new or empty. Default: runs/<plan>-<date and time>.", show_default=False
+            help="Run folder; new or empty. Default: `runs/<plan>-<date and time>`.", show_default=False
         ),
     ] = None,
     settings: Annotated[

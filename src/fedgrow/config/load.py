@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
@@ -31,7 +32,11 @@ def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
                 f"plan {str(path)!r}: no such file; give a YAML file or a shipped plan ({', '.join(shipped_plans())})"
             )
         file = shipped
-    return parse_plan(file.read_text("utf-8"), str(path), file.parent, overrides)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FedgrowError(f"plan {str(path)!r} cannot be read as UTF-8 text: {error}") from None
+    return parse_plan(text, str(path), file.parent, overrides)
 
 
 def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Plan:
@@ -48,7 +53,12 @@ def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()
         raise FedgrowError(f"plan {name!r} holds {type(raw).__name__}, expected settings (key: value)")
     for override in overrides:
         _set(raw, override)
-    raw = _fill_paths(raw, raw.pop("paths", None) or {}, name)
+    paths = raw.pop("paths", None) or {}
+    if not isinstance(paths, dict):
+        raise FedgrowError(
+            f"plan {name!r}: paths is {paths!r}, expected names with a path each, such as paths: {{data: FILE}}"
+        )
+    raw = _fill_paths(raw, paths, name)
     plan = validate(Plan, raw, f"plan {name!r}")
     return plan.resolve_path(Path.cwd()).resolve_path(folder)
 
@@ -59,11 +69,30 @@ def validate(model: type[Plan], raw: Any, what: str) -> Plan:
         return model.model_validate(raw)
     except ValidationError as error:
         lines = []
-        for item in error.errors(include_url=False)[:5]:
-            setting = ".".join(str(part) for part in item["loc"]) or "plan"
+        for item in _told(error)[:5]:
+            setting = ".".join(str(part) for part in item["loc"] if not _is_branch(part)) or "plan"
             found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
             lines.append(f"  {setting}: {item['msg'].removeprefix('Value error, ')}{found}")
         raise FedgrowError(f"{what} is not valid:\n" + "\n".join(lines)) from None
+
+
+def _told(error: ValidationError) -> list[ErrorDetails]:
+    """Leave out what pydantic adds to the fault itself: the union branches not meant, and the list left too short."""
+    items = error.errors(include_url=False)
+
+    def is_the_fault(item: ErrorDetails) -> bool:
+        place = item["loc"]
+        if item["type"] == "too_short":
+            return not any(i["loc"][: len(place)] == place != i["loc"] for i in items)
+        ends_in_branch = any(_is_branch(part) for part in place[-1:])
+        return not ends_in_branch or item["type"] == "value_error" or not isinstance(item["input"], dict)
+
+    return [item for item in items if is_the_fault(item)]
+
+
+def _is_branch(part: int | str) -> bool:
+    """Tell whether a part of an error's place names a branch of a union, not a setting."""
+    return part == "str" or str(part).startswith(("function-", "literal["))
 
 
 def shipped_plans() -> dict[str, Path]:
@@ -91,14 +120,18 @@ def _set(raw: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise FedgrowError(f"--set {override!r}: expected key=value, such as schedule.rounds=4")
+    try:
+        setting = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise FedgrowError(f"--set {override!r}: the value {value!r} is not valid YAML") from None
     *parents, leaf = key.split(".")
     node: Any = raw
     try:
         for part in parents:
             node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
         if isinstance(node, list):
-            node[int(leaf)] = yaml.safe_load(value)
+            node[int(leaf)] = setting
         else:
-            node[leaf] = yaml.safe_load(value)
-    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+            node[leaf] = setting
+    except (ValueError, IndexError, TypeError, AttributeError):
         raise FedgrowError(f"--set {override!r}: {key!r} does not lead to a setting of the plan") from None

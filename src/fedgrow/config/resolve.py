@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+from transformers import AutoConfig
+
 from fedgrow.architectures import Family, Shape, families, family_of
 from fedgrow.architectures.models import load_config
-from fedgrow.baselines import BASELINES
+from fedgrow.baselines import BASELINES, TASKS_OF
 from fedgrow.config.plan import OperatorPlan, ParticipantPlan, Plan
 from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.federated.strategy import STRATEGIES, Rounds
@@ -25,11 +27,19 @@ def resolve(plan: Plan) -> Plan:
     _registered("strategy.name", plan.strategy.name, STRATEGIES)
     for baseline in plan.baselines:
         _registered("baselines", baseline, BASELINES)
+        if plan.task not in TASKS_OF.get(baseline, (plan.task,)):
+            raise FedgrowError(
+                f"baselines: {baseline} fits {', '.join(TASKS_OF[baseline])}, not the plan's task {plan.task}; leave it out"
+            )
     family, shapes = _models(plan)
     if plan.task not in family.heads:
         raise FedgrowError(
             f"task {plan.task}: {family.family} has no such head; it has {', '.join(family.heads)}"
         )
+    _settings(plan, family)
+    for name, shape in shapes.items():
+        what = f"participant {name} to the large shape"
+        _operator("local_operator", plan.local_operator, family, shape, plan.large, what)
     intermediate = plan.intermediate
     if not isinstance(intermediate, Shape):
         try:
@@ -37,10 +47,10 @@ def resolve(plan: Plan) -> Plan:
         except ShapeError as error:
             raise ShapeError(f"intermediate: auto found nothing ({error}); name a shape yourself") from None
     for name, shape in shapes.items():
-        _operator(
-            plan.local_operator, family, shape, intermediate, f"participant {name} to the intermediate shape"
-        )
-    _operator(plan.operator, family, intermediate, plan.large, "the intermediate to the large shape")
+        what = f"participant {name} to the intermediate shape"
+        _operator("local_operator", plan.local_operator, family, shape, intermediate, what)
+    what = "the intermediate to the large shape"
+    _operator("operator", plan.operator, family, intermediate, plan.large, what)
     Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
     return plan.model_copy(update={"family": family.family, "intermediate": intermediate})
 
@@ -77,8 +87,23 @@ def _registered(setting: str, value: str, registry: Mapping[str, object]) -> Non
         raise FedgrowError(f"{setting}: {value!r} is unknown; choose from {', '.join(registry)}")
 
 
-def _operator(plan: OperatorPlan, family: Family, source: Shape, target: Shape, what: str) -> None:
+def _settings(plan: Plan, family: Family) -> None:
+    """Refuse model settings that the family does not have, or that the shapes decide."""
+    config = AutoConfig.for_model(family.model_type)
+    shaped = {field for axis, field in family.config.items() if axis != "norm_eps"} | set(family.follows_width)
+    for name in plan.model_settings:
+        if name in shaped:
+            raise FedgrowError(f"model_settings.{name}: each participant's model says it, as a shape; leave it out")
+        if not hasattr(config, name):
+            raise FedgrowError(f"model_settings.{name}: a {family.family} configuration has no such value")
+
+
+def _operator(
+    setting: str, plan: OperatorPlan, family: Family, source: Shape, target: Shape, what: str
+) -> None:
     try:
         make_operator(plan, family, source, target, seed=0)
     except ShapeError as error:
         raise ShapeError(f"{what}: {error}") from None
+    except FedgrowError as error:
+        raise FedgrowError(f"{setting}: {str(error).removeprefix('operator ')}") from None

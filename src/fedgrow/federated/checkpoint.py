@@ -18,6 +18,8 @@ class Checkpoint:
         metrics: per metric, one value a participant in the plan's order.
         bytes_up: serialised bytes from participants so far.
         bytes_down: serialised bytes to participants so far.
+        total_up: the same with the last broadcast and its replies, once the models are saved.
+        total_down: likewise.
         strategy: what the strategy carries from round to round.
     """
 
@@ -26,6 +28,8 @@ class Checkpoint:
     metrics: dict[str, list[float]]
     bytes_up: int
     bytes_down: int
+    total_up: int | None = None
+    total_down: int | None = None
     strategy: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -45,6 +49,8 @@ class Checkpoints:
             "metrics": checkpoint.metrics,
             "bytes_up": checkpoint.bytes_up,
             "bytes_down": checkpoint.bytes_down,
+            "total_up": checkpoint.total_up,
+            "total_down": checkpoint.total_down,
         }
 
         def fill(folder: Path) -> None:
@@ -77,5 +83,7 @@ class Checkpoints:
             record["metrics"],
             record["bytes_up"],
             record["bytes_down"],
+            record["total_up"],
+            record["total_down"],
             read_arrays(whole[-1] / "strategy.safetensors"),
         )

@@ -1,6 +1,7 @@
 """The ServerApp: ready the small models, run the schedule's phases, checkpoint every round, have the models saved."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -40,34 +41,36 @@ class Federation:
         self.rounds = Rounds(
             self.plan.strategy.name, len(self.plan.participants), dict(self.plan.strategy.options)
         )
-        last = self.checkpoints.last()
-        self.grid = MeteredGrid(grid, up=last.bytes_up if last else 0, down=last.bytes_down if last else 0)
-        self.last = last
+        self.grid = MeteredGrid(grid)
 
     def run(self) -> None:
         """Run all that is left to do."""
+        total = self.plan.schedule.rounds
         self._wait_for_nodes()
-        self._emit(
-            "started", rounds=self.plan.schedule.rounds, from_round=self.last.server_round if self.last else 0
-        )
-        if self.last is None:
-            self._ask(PREPARE, 0, None)
-            self._emit("prepared")
-            start = Participant(self.run_folder.path, 0, self.method).shared_start
-            arrays = to_record(start)
-            if self.plan.schedule.kind == "two-phase" and self.method == "dual-ligo":
-                self._ask(LOCAL, 0, arrays)
-            self.last = self._checkpoint(0, arrays, {})
+        last = self.checkpoints.last()
+        self._emit("started", rounds=total, from_round=last.server_round if last else 0)
+        if last is None:
+            last = self._begin()
         else:
-            arrays = to_record(self.last.arrays)
-            self.rounds.restore(self.last.strategy)
-        for server_round in range(self.last.server_round + 1, self.plan.schedule.rounds + 1):
-            arrays = self._round(server_round, arrays)
+            self.rounds.restore(last.strategy)
+            self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
+        while last.server_round < total:
+            last = self._round(last.server_round + 1, to_record(last.arrays))
         if self.method == "dual-ligo":
-            self._ask(SAVE, self.plan.schedule.rounds, arrays)
+            self._ask(SAVE, total, to_record(last.arrays))
+            self.checkpoints.write(replace(last, total_up=self.grid.up, total_down=self.grid.down))
             self._emit("saved")
 
-    def _round(self, server_round: int, arrays: ArrayRecord) -> ArrayRecord:
+    def _begin(self) -> Checkpoint:
+        """Have the small models readied, and with them, in two phases, Local-LiGO."""
+        self._ask(PREPARE, 0, None)
+        self._emit("prepared")
+        arrays = to_record(Participant(self.run_folder.path, 0, self.method).shared_start)
+        if self.plan.schedule.kind == "two-phase" and self.method == "dual-ligo":
+            self._ask(LOCAL, 0, arrays)
+        return self._checkpoint(0, arrays, {})
+
+    def _round(self, server_round: int, arrays: ArrayRecord) -> Checkpoint:
         replies = self._exchange(self.rounds.train(server_round, arrays, self.grid))
         arrays = self.rounds.aggregate(server_round, replies)
         losses = _by_participant(replies, "loss")
@@ -77,8 +80,7 @@ class Federation:
             for name in sorted(metrics_of(replies[0]))
             if name not in (PARTICIPANT, WEIGHT)
         }
-        self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
-        return arrays
+        return self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
 
     def _ask(self, message_type: str, server_round: int, arrays: ArrayRecord | None) -> list[Message]:
         content = RecordDict(
@@ -102,7 +104,7 @@ class Federation:
     ) -> Checkpoint:
         values = {name: array.numpy() for name, array in arrays.items()}
         checkpoint = Checkpoint(
-            server_round, values, metrics, self.grid.up, self.grid.down, self.rounds.state()
+            server_round, values, metrics, self.grid.up, self.grid.down, strategy=self.rounds.state()
         )
         self.checkpoints.write(checkpoint)
         self._emit(

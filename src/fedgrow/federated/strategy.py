@@ -56,20 +56,19 @@ class Rounds:
         quorum = dict.fromkeys(("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"), participants)
         try:
             self.strategy = STRATEGIES[name](**quorum, **options)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise FedgrowError(
-                f"strategy {name}: {str(error).partition('__init__() ')[2]}; see Flower's {name}"
-            ) from None
+        except (TypeError, ValueError) as error:
+            reason = str(error).rpartition("() ")[2]
+            raise FedgrowError(f"strategy {name}: {reason}; see the options of Flower's {name}") from None
 
     def train(self, server_round: int, arrays: ArrayRecord, grid: Grid) -> list[Message]:
         """Return the messages of a training round."""
         messages = self.strategy.configure_train(server_round, arrays, ConfigRecord(), grid)
-        return [readdress(m, GROW, server_round) for m in messages]
+        return _readdressed(messages, GROW, server_round)
 
     def evaluate(self, server_round: int, arrays: ArrayRecord, grid: Grid) -> list[Message]:
         """Return the messages of an evaluation round."""
         messages = self.strategy.configure_evaluate(server_round, arrays, ConfigRecord(), grid)
-        return [readdress(m, EVALUATE, server_round) for m in messages]
+        return _readdressed(messages, EVALUATE, server_round)
 
     def aggregate(self, server_round: int, replies: list[Message]) -> ArrayRecord:
         """Average the participants' operators."""
@@ -106,6 +105,12 @@ class Rounds:
             listed = all(name.isdigit() for name in arrays)
             value = [arrays[str(i)] for i in range(len(arrays))] if listed else arrays
             setattr(self.strategy, attribute, value)
+
+
+def _readdressed(messages: Iterable[Message], message_type: str, server_round: int) -> list[Message]:
+    """Readdress messages, in the order of their nodes: Flower draws the order at random, unseeded."""
+    ordered = sorted(messages, key=lambda m: m.metadata.dst_node_id)
+    return [readdress(m, message_type, server_round) for m in ordered]
 
 
 def readdress(message: Message, message_type: str, server_round: int) -> Message:

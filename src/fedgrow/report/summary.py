@@ -63,7 +63,7 @@ def summarise(run: RunFolder) -> dict[str, Any]:
         "start": statistics([r["start"]["metrics"] for r in reports]),
         "grown": statistics([r["grown"]["metrics"] for r in reports]),
         "baselines": baselines,
-        "exchange": {"bytes_up": last.bytes_up, "bytes_down": last.bytes_down, "arrays": arrays},
+        "exchange": {"bytes_up": last.total_up, "bytes_down": last.total_down, "arrays": arrays},
         "parameters": {
             "large": max(r["grown"]["parameters"] for r in reports),
             "global_operator": sum(t.numel() for t in global_operator(plan, run.family).initial().values()),

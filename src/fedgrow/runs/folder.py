@@ -36,8 +36,10 @@ class RunFolder:
         """Check the data, deal it out, and make the folder, whole or not at all.
 
         Raises:
-            FedgrowError: the folder is not empty, or the data does not fit the plan.
+            FedgrowError: the folder is not empty or cannot be made, or the data does not fit the plan.
         """
+        if path.resolve() == Path.cwd():
+            raise FedgrowError(f"--out {path}: it is the working directory; name a folder in it")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise FedgrowError(
                 f"--out {path}: it is there already and not empty; choose another folder, or --resume to go on with that run"
@@ -50,8 +52,11 @@ class RunFolder:
             write_json(folder / "environment.json", environment())
             write_json(folder / "run.json", {"state": "running", "engine": engine})
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(path, fill)
+        try:
+            path.resolve().parent.mkdir(parents=True, exist_ok=True)
+            write_folder(path.resolve(), fill)
+        except OSError as error:
+            raise FedgrowError(f"--out {path}: the folder cannot be made ({error})") from None
         return cls(path)
 
     @classmethod

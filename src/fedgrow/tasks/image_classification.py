@@ -69,7 +69,11 @@ class ImageCodec(Codec):
         if images.shape[1] == 1 and self.channels > 1:
             images = np.repeat(images, self.channels, axis=1)
         pixels = self.processor(
-            list(images), do_rescale=False, input_data_format="channels_first", return_tensors="pt"
+            list(images),
+            do_rescale=False,
+            do_resize=images.shape[2:] != (self.size, self.size),  # it would round pixels to 8 bits
+            input_data_format="channels_first",
+            return_tensors="pt",
         )["pixel_values"]
         return Encoded(list(pixels.to(torch.float32)), class_ids(examples, self._labels))
 

@@ -65,7 +65,7 @@ def fit(
         seed: for batches and dropout, from ``seeds.derive``.
 
     Raises:
-        FedgrowError: a loss is not finite and the plan says stop, or no step had a finite loss.
+        FedgrowError: a loss or gradient is not finite and the plan says stop, or no step had finite ones.
     """
     state = {name: t.detach().clone() for name, t in {**shared, **private}.items()}
     groups = learner.groups(phase)
@@ -87,22 +87,24 @@ def fit(
             inputs, targets = codec.batch(data, next(batches))
             weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
             loss = task.loss(learner.logits(weights, inputs, training=True), targets)
-            if not math.isfinite(value := float(loss.detach())):
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            value = float(loss.detach())
+            norm = float(torch.nn.utils.clip_grad_norm_(trained, plan.clip_norm))
+            if not (math.isfinite(value) and math.isfinite(norm)):
                 if plan.not_finite == "stop":
+                    what = f"gradient's norm is {norm}" if math.isfinite(value) else f"loss is {value}"
                     raise FedgrowError(
-                        f"the loss is {value} at step {step + 1} of {steps} ({phase}); lower the learning rates, "
+                        f"the {what} at step {step + 1} of {steps} ({phase}); lower the learning rates, "
                         "or set training.not_finite to skip such steps"
                     )
                 skipped += 1
                 continue
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, plan.clip_norm)
             optimizer.step()
             schedule.step()
             losses.append(value)
     if steps and not losses:
-        raise FedgrowError(f"none of {steps} steps had a finite loss ({phase}); lower the learning rates")
+        raise FedgrowError(f"none of {steps} steps had a finite loss and gradient ({phase}); lower the learning rates")
     done = {name: t.detach() for name, t in state.items()}
     return Fitted(
         {n: done[n] for n in shared},

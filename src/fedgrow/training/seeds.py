@@ -7,5 +7,6 @@ PARTITION, DATA, INIT, TRAIN = 1, 2, 3, 4
 
 def derive(seed: int, *path: int) -> int:
     """Derive an independent seed (63 bits) from the run's seed and a path such as (TRAIN, participant, round)."""
-    high, low = np.random.SeedSequence([seed, *path]).generate_state(2, np.uint32)
+    # a spawn key, for [seed, *path] as one entropy would make a path and the same with zeros after it equal
+    high, low = np.random.SeedSequence(seed, spawn_key=path).generate_state(2, np.uint32)
     return (int(high) << 32 | int(low)) >> 1

@@ -14,7 +14,8 @@ from fedgrow.growth.start import start
 class LowRankOperator(Operator):
     """E = E0 + U V^T, shared by all layers; every site derives the function-preserving E0 itself.
 
-    V starts at zero, so growth starts exact; U starts at random, so copies part as soon as V moves.
+    V starts at zero, so growth starts exact; the columns of U start at random with a norm of about one, so copies part
+    as soon as V moves, and a step of V moves a vector by as much whatever the width.
     """
 
     kind = "low-rank"
@@ -28,7 +29,7 @@ class LowRankOperator(Operator):
         for axis in self.learned_axes:
             begin = self._bases[axis]
             up = torch.randn(begin.large, self.rank, generator=generator, dtype=torch.float64)
-            arrays[f"map/{axis}/U"] = up / self.rank**0.5
+            arrays[f"map/{axis}/U"] = up / begin.large**0.5
             arrays[f"map/{axis}/V"] = torch.zeros(begin.small, self.rank, dtype=torch.float64)
         return arrays
 

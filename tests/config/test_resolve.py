@@ -1,0 +1,159 @@
+"""Resolving: everything that can be refused before a run starts is."""
+
+import pytest
+
+from fedgrow.architectures import Shape
+from fedgrow.config.resolve import resolve
+from fedgrow.errors import FedgrowError, ShapeError
+from tests.architectures.folders import edit_config, folder
+from tests.config.parsing import VIT, parsed, participants
+
+
+def refusal(*settings: str, **changes) -> str:
+    with pytest.raises(FedgrowError) as caught:
+        resolve(parsed(*settings, **changes))
+    return str(caught.value)
+
+
+def shape(**axes: int) -> dict[str, int]:
+    return VIT | axes
+
+
+def test_auto_finds_the_smallest_intermediate_shape():
+    plan = resolve(parsed("intermediate=auto"))
+    assert plan.intermediate == Shape(layers=2, width=16, heads=2, ffn=12)
+
+
+def test_a_named_intermediate_shape_stays():
+    assert resolve(parsed()).intermediate == Shape(layers=2, width=16, heads=2, ffn=16)
+
+
+def test_resolving_twice_changes_nothing():
+    plan = resolve(parsed("intermediate=auto"))
+    assert resolve(plan) == plan
+
+
+def test_the_family_is_taken_from_a_model(tmp_path):
+    folder(tmp_path / "m", "vit")
+    people = participants(str(tmp_path / "m"), VIT)
+    assert resolve(parsed(participants=people, without="family")).family == "vit"
+
+
+def test_a_model_too_large_for_the_large_shape_is_named_before_auto_looks():
+    people = participants(VIT, shape(width=9, heads=3))
+    text = refusal("intermediate=auto", participants=people, large=shape(layers=2, width=14, heads=2, ffn=16))
+    assert "participant p1 to the large shape: cannot grow heads from 3 to 2" in text
+
+
+def test_auto_says_what_stands_in_the_way(tmp_path):
+    for name, size, heads in (("m8", 8, 2), ("m12", 12, 2)):
+        folder(tmp_path / name, "bert", hidden_size=size, num_attention_heads=heads)
+    people = participants(*(str(tmp_path / n) for n in ("m8", "m12")))
+    large = {"layers": 2, "width": 32, "heads": 4, "ffn": 48}
+    text = refusal(
+        "intermediate=auto", task="sequence-classification", without="family", participants=people,
+        large=large, model_settings={},
+    )  # fmt: skip
+    assert "intermediate: auto found nothing" in text
+    assert "multiple of 24" in text
+    assert "the large width 32" in text
+
+
+@pytest.mark.parametrize(
+    ("axis", "small", "large", "sizes"),
+    [
+        ("layers", {"layers": 3}, {"layers": 2}, "from 3 to 2"),
+        ("width", {"width": 18}, {"width": 16}, "from 18 to 16"),
+        ("heads", {"width": 8, "heads": 4}, {"heads": 2}, "from 4 to 2"),
+        ("head_size", {"width": 16, "heads": 1}, {"heads": 2}, "from 16 to 8"),
+        ("ffn", {"ffn": 20}, {"ffn": 16}, "from 20 to 16"),
+    ],
+)
+def test_a_model_too_large_for_the_intermediate_shape_is_named(axis, small, large, sizes):
+    people = participants(VIT, shape(**small))
+    middle = {"layers": 2, "width": 16, "heads": 2, "ffn": 16} | large
+    huge = {"layers": 4, "width": 64, "heads": 4, "ffn": 64}
+    with pytest.raises(ShapeError, match=f"participant p1 to the intermediate shape: cannot grow {axis} {sizes}"):
+        resolve(parsed(participants=people, intermediate=middle, large=huge))
+
+
+def test_an_intermediate_shape_beyond_the_large_one_is_refused():
+    assert "the intermediate to the large shape: cannot grow ffn from 30 to 24" in refusal("intermediate.ffn=30")
+
+
+def test_a_missing_model_folder_is_named_with_its_participant(tmp_path):
+    text = refusal(participants=participants(VIT, str(tmp_path / "gone")))
+    assert "participant p1" in text
+    assert "gone" in text
+
+
+def test_two_families_are_refused(tmp_path):
+    for name in ("vit", "bert"):
+        folder(tmp_path / name, name)
+    people = participants(str(tmp_path / "vit"), str(tmp_path / "bert"))
+    text = refusal(participants=people, without="family")
+    assert "participant p1: its model is a bert, the others' a vit" in text
+
+
+def test_a_family_without_a_table_is_refused(tmp_path):
+    folder(tmp_path / "m", "vit")
+    edit_config(tmp_path / "m", model_type="llama")
+    assert "participant p0: model_type 'llama' has no growth table" in refusal(
+        participants=participants(str(tmp_path / "m"))
+    )
+
+
+def test_a_task_without_a_head_is_refused():
+    text = refusal("task=causal-language-modelling")
+    assert "task causal-language-modelling: vit has no such head; it has image-classification" in text
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("operator.kind=magic", "operator.kind: 'magic' is unknown; choose from dense, tied, low-rank"),
+        ("local_operator.kind=magic", "local_operator.kind: 'magic' is unknown"),
+        ("strategy.name=Magic", "strategy.name: 'Magic' is unknown; choose from FedAvg"),
+        ("baselines=[magic]", "baselines: 'magic' is unknown; choose from small"),
+    ],
+)
+def test_what_is_not_registered_is_named(setting, named):
+    assert named in refusal(setting)
+
+
+def test_a_rank_where_there_is_none_is_refused_by_setting():
+    assert "local_operator: tied has no rank, but rank 3 was given" in refusal("local_operator.rank=3")
+
+
+def test_a_start_that_the_kind_does_not_have_is_refused_by_setting():
+    assert "operator: low-rank: start 'xavier' is unknown" in refusal("operator.start=xavier")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "reason"),
+    [
+        ({"name": "FedAvg", "options": {"eta": 0.1}}, "strategy FedAvg: got an unexpected keyword argument 'eta'"),
+        ({"name": "FedAvg", "options": {"min_train_nodes": 1}}, "multiple values for keyword argument 'min_train"),
+        ({"name": "FedTrimmedAvg", "options": {"beta": 3}}, "strategy FedTrimmedAvg: `beta` must be in the range"),
+    ],
+)
+def test_a_wrong_option_of_the_strategy_is_refused(strategy, reason):
+    assert reason in refusal(strategy=strategy)
+
+
+def test_a_right_option_of_the_strategy_is_taken():
+    assert resolve(parsed(strategy={"name": "FedAdam", "options": {"eta": 0.01}})).strategy.options == {"eta": 0.01}
+
+
+def test_a_baseline_that_does_not_fit_the_task_is_refused():
+    assert "baselines: tfidf fits sequence-classification" in refusal("baselines=[tfidf]")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("patchsize", "configuration has no such value"), ("hidden_size", "each participant's model says it")],
+)
+def test_a_model_setting_that_would_do_nothing_or_harm_is_refused(name, reason):
+    text = refusal(f"model_settings.{name}=2")
+    assert f"model_settings.{name}: " in text
+    assert reason in text

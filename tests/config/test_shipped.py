@@ -1,0 +1,34 @@
+"""Every shipped plan parses and resolves; models of the hub are replaced by tiny ones."""
+
+import pytest
+
+from fedgrow.architectures import Shape
+from fedgrow.config.load import load_plan, shipped_plans
+from fedgrow.config.resolve import resolve
+from tests.architectures.folders import folder
+
+
+def test_they_are_all_known_here():
+    assert set(shipped_plans()) == {"digits", "gpt2", "text-bert"}
+
+
+@pytest.mark.parametrize("name", shipped_plans())
+def test_it_parses_and_carries_its_name(name):
+    assert load_plan(name).name == name
+
+
+def test_digits_resolves():
+    assert resolve(load_plan("digits")).family == "vit"
+
+
+def test_gpt2_resolves_with_an_intermediate_shape_that_holds_all():
+    plan = resolve(load_plan("gpt2"))
+    assert plan.intermediate == Shape(layers=3, width=192, heads=6, ffn=384)
+
+
+def test_text_bert_resolves_on_local_models(tmp_path):
+    for name in ("tiny", "small", "medium"):
+        folder(tmp_path / name, "bert-body")
+    plan = resolve(load_plan("text-bert", [f"paths.{n}={tmp_path / n}" for n in ("tiny", "small", "medium")]))
+    assert (plan.family, plan.intermediate.width % 8) == ("bert", 0)
+    assert plan.participants[0].model == str(tmp_path / "tiny")

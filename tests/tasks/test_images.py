@@ -1,0 +1,70 @@
+"""Image classification: channels, size and scale of the pixels."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedgrow.data.examples import Examples
+from fedgrow.errors import FedgrowError
+from tests import tiny
+from tests.architectures.folders import SHAPE
+from tests.tasks.making import codec, entry, images
+
+TASK = "image-classification"
+
+
+def pixels(shard: Examples, config=None, model=None) -> torch.Tensor:
+    made = codec(TASK, shard, entry(model) if model else entry(), config)
+    return made.batch(made.encode(shard), range(len(shard)))[0]["pixel_values"]
+
+
+def test_a_model_made_in_the_run_takes_the_datas_channels_and_size():
+    values = codec(TASK, images(3, channels=1, size=6), entry()).config_values()
+    assert (values["num_channels"], values["image_size"]) == (1, 6)
+
+
+def test_pixels_are_centred():
+    shard = images(3)
+    assert torch.allclose(pixels(shard), torch.from_numpy(shard.images) * 2 - 1, atol=1e-6)
+
+
+def test_pixels_are_float32():
+    assert pixels(images(3)).dtype == torch.float32
+
+
+def test_grey_images_are_repeated_over_the_models_channels(tmp_path):
+    got = pixels(images(3), tiny.config("vit", SHAPE), tmp_path)
+    assert got.shape == (3, 3, 8, 8)
+    assert torch.equal(got[:, 0], got[:, 2])
+
+
+def test_images_are_resized_to_the_models_size(tmp_path):
+    got = pixels(images(2, channels=3, size=20), tiny.config("vit", SHAPE), tmp_path)
+    assert got.shape == (2, 3, 8, 8)
+
+
+def test_a_uniform_image_stays_uniform_when_resized(tmp_path):
+    grey = Examples(np.full((1, 3, 20, 20), 0.75, dtype=np.float32), ["a"])
+    assert torch.allclose(pixels(grey, tiny.config("vit", SHAPE), tmp_path), torch.tensor(0.5), atol=1e-2)
+
+
+def test_coloured_images_for_a_grey_model_are_refused(tmp_path):
+    with pytest.raises(FedgrowError, match="participant ada: images have 3 channels, its model takes 1"):
+        codec(TASK, images(2, channels=3), entry(tmp_path), tiny.config("vit", SHAPE, num_channels=1))
+
+
+def test_oblong_images_need_a_model_with_a_size():
+    oblong = Examples(np.zeros((2, 1, 8, 6), dtype=np.float32), ["a", "b"])
+    with pytest.raises(FedgrowError, match="images are 8 x 6; models made in the run need square ones"):
+        codec(TASK, oblong, entry())
+
+
+def test_the_processor_is_saved_beside_a_model_and_reads_the_same(tmp_path):
+    shard = images(3)
+    codec(TASK, shard, entry()).save(tmp_path)
+    again = pixels(shard, tiny.config("vit", SHAPE, num_channels=1), tmp_path)
+    assert torch.equal(again, pixels(shard))
+
+
+def test_there_is_no_vocabulary():
+    assert codec(TASK, images(3), entry()).vocabulary_digest() is None

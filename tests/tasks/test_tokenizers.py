@@ -1,0 +1,58 @@
+"""Tokenizers: learned from a participant's own texts, or loaded."""
+
+import pytest
+
+from fedgrow.errors import FedgrowError
+from fedgrow.tasks.tokenizers import digest, learn, tokenizer_for
+from tests.tasks.making import entry, tokenizer
+
+TEXTS = ["the cat sat on the mat", "the dog ran to the cat", "a bird, a tree: naïve façade 🐦"] * 4
+
+
+def test_learning_is_deterministic():
+    assert digest(learn(TEXTS, 320)) == digest(learn(TEXTS, 320))
+
+
+def test_the_digest_is_the_same_on_every_machine():
+    assert digest(learn(TEXTS, 320)) == "fce4f5eaf945b2809580e1e225a5048ce4d3ce8e406ce84668817ae11e5f8b0a"
+
+
+def test_other_texts_give_another_vocabulary():
+    assert digest(learn(TEXTS, 320)) != digest(learn(["quite other words, quite other pairs"] * 4, 320))
+
+
+def test_the_vocabulary_is_no_larger_than_asked_for():
+    assert 300 <= len(learn(TEXTS, 310)) <= 310
+
+
+def test_every_text_comes_back_whole():
+    learned = learn(TEXTS, 320)
+    strange = "Ω naïve\n🐦 \t unseen"
+    assert learned.decode(learned(strange)["input_ids"]) == strange
+
+
+def test_padding_and_end_are_different_tokens():
+    learned = learn(TEXTS, 320)
+    assert (learned.pad_token_id, learned.eos_token_id, learned.bos_token_id) == (0, 1, 1)
+
+
+def test_a_model_made_in_the_run_learns_its_own():
+    assert digest(tokenizer_for(entry(), TEXTS, 320)) == digest(learn(TEXTS, 320))
+
+
+def test_a_folders_own_is_loaded(tmp_path):
+    assert tokenizer_for(entry(tokenizer(tmp_path)), TEXTS, 320).get_vocab()["three"] == 6
+
+
+def test_a_named_one_comes_before_the_one_beside_the_model(tmp_path):
+    named = entry(tmp_path / "model", tokenizer=str(tokenizer(tmp_path / "named")))
+    assert len(tokenizer_for(named, TEXTS, 320)) == 8
+
+
+def test_without_a_pad_token_the_end_token_serves(tmp_path):
+    assert tokenizer_for(entry(tokenizer(tmp_path, pad=False)), TEXTS, 320).pad_token == "[SEP]"
+
+
+def test_a_folder_without_one_is_refused_with_the_participants_name(tmp_path):
+    with pytest.raises(FedgrowError, match=r"participant ada: no tokenizer at .*participants\[\]\.tokenizer"):
+        tokenizer_for(entry(tmp_path), TEXTS, 320)
