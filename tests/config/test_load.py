@@ -88,7 +88,13 @@ def test_without_key_and_value_it_is_refused(setting):
 
 @pytest.mark.parametrize(
     "setting",
-    ["participants.9.name=x", "participants.first.name=x", "participants.3={name: x}", "data.source.kind=x", "name.x=1"],
+    [
+        "participants.9.name=x",
+        "participants.first.name=x",
+        "participants.3={name: x}",
+        "data.source.kind=x",
+        "name.x=1",
+    ],
 )
 def test_a_way_that_leads_nowhere_is_refused(setting):
     assert "does not lead to a setting of the plan" in refusal(setting)
@@ -112,7 +118,10 @@ def test_paths_are_put_into_lists_too():
 
 
 def test_paths_can_be_set_from_the_command_line():
-    assert parsed("paths.d=other/data", paths={"d": "some/data"}, data={"source": "${d}"}).data.source == "other/data"
+    assert (
+        parsed("paths.d=other/data", paths={"d": "some/data"}, data={"source": "${d}"}).data.source
+        == "other/data"
+    )
 
 
 def test_a_path_that_is_not_listed_is_refused():

@@ -62,7 +62,9 @@ def test_somebody_without_data_is_named():
 
 
 def test_own_data_needs_no_shared_data():
-    assert parsed(participants=participants(VIT, data={"source": "bundled:digits"}), without="data").data is None
+    assert (
+        parsed(participants=participants(VIT, data={"source": "bundled:digits"}), without="data").data is None
+    )
 
 
 def test_the_family_is_needed_when_all_models_are_shapes():

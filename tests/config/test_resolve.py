@@ -73,12 +73,16 @@ def test_a_model_too_large_for_the_intermediate_shape_is_named(axis, small, larg
     people = participants(VIT, shape(**small))
     middle = {"layers": 2, "width": 16, "heads": 2, "ffn": 16} | large
     huge = {"layers": 4, "width": 64, "heads": 4, "ffn": 64}
-    with pytest.raises(ShapeError, match=f"participant p1 to the intermediate shape: cannot grow {axis} {sizes}"):
+    with pytest.raises(
+        ShapeError, match=f"participant p1 to the intermediate shape: cannot grow {axis} {sizes}"
+    ):
         resolve(parsed(participants=people, intermediate=middle, large=huge))
 
 
 def test_an_intermediate_shape_beyond_the_large_one_is_refused():
-    assert "the intermediate to the large shape: cannot grow ffn from 30 to 24" in refusal("intermediate.ffn=30")
+    assert "the intermediate to the large shape: cannot grow ffn from 30 to 24" in refusal(
+        "intermediate.ffn=30"
+    )
 
 
 def test_a_missing_model_folder_is_named_with_its_participant(tmp_path):
@@ -132,9 +136,18 @@ def test_a_start_that_the_kind_does_not_have_is_refused_by_setting():
 @pytest.mark.parametrize(
     ("strategy", "reason"),
     [
-        ({"name": "FedAvg", "options": {"eta": 0.1}}, "strategy FedAvg: got an unexpected keyword argument 'eta'"),
-        ({"name": "FedAvg", "options": {"min_train_nodes": 1}}, "multiple values for keyword argument 'min_train"),
-        ({"name": "FedTrimmedAvg", "options": {"beta": 3}}, "strategy FedTrimmedAvg: `beta` must be in the range"),
+        (
+            {"name": "FedAvg", "options": {"eta": 0.1}},
+            "strategy FedAvg: got an unexpected keyword argument 'eta'",
+        ),
+        (
+            {"name": "FedAvg", "options": {"min_train_nodes": 1}},
+            "multiple values for keyword argument 'min_train",
+        ),
+        (
+            {"name": "FedTrimmedAvg", "options": {"beta": 3}},
+            "strategy FedTrimmedAvg: `beta` must be in the range",
+        ),
     ],
 )
 def test_a_wrong_option_of_the_strategy_is_refused(strategy, reason):
@@ -142,7 +155,9 @@ def test_a_wrong_option_of_the_strategy_is_refused(strategy, reason):
 
 
 def test_a_right_option_of_the_strategy_is_taken():
-    assert resolve(parsed(strategy={"name": "FedAdam", "options": {"eta": 0.01}})).strategy.options == {"eta": 0.01}
+    assert resolve(parsed(strategy={"name": "FedAdam", "options": {"eta": 0.01}})).strategy.options == {
+        "eta": 0.01
+    }
 
 
 def test_a_baseline_that_does_not_fit_the_task_is_refused():

@@ -19,7 +19,24 @@ from fedgrow.config.load import load_plan
 from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
 
-WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "tree", "fast", "slow", "red", "blue", "big", "small"]
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "sat",
+    "ran",
+    "on",
+    "under",
+    "mat",
+    "tree",
+    "fast",
+    "slow",
+    "red",
+    "blue",
+    "big",
+    "small",
+]
 QUICK = ["schedule.rounds=1", "schedule.steps=1", "prepare.steps=1"]
 
 

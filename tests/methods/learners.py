@@ -37,6 +37,8 @@ def batch(name: str) -> dict[str, Tensor]:
     return tiny.inputs(name, dtype=torch.float32)
 
 
-def logits(learner: Learner, name: str, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> Tensor:
+def logits(
+    learner: Learner, name: str, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]
+) -> Tensor:
     with torch.no_grad():
         return learner.logits(learner.weights(shared, private), batch(name), training=False)

@@ -118,7 +118,9 @@ def test_the_head_and_the_pooler_are_trained_the_rest_of_the_small_model_is_not(
 def test_train_small_adds_all_small_tensors_with_their_own_step_size():
     changed = {"train_small": True, "small_learning_rate": 0.07, "head_learning_rate": 0.05}
     learner = dual("bert", training=changed)
-    assert {n for n in learner.private_start() if n.startswith("small/")} == {f"small/{n}" for n in learner.small}
+    assert {n for n in learner.private_start() if n.startswith("small/")} == {
+        f"small/{n}" for n in learner.small
+    }
     rates = {n: g.learning_rate for g in learner.groups("grow") for n in g.names if n.startswith("small/")}
     assert set(rates) == {f"small/{n}" for n in learner.small}
     heads = {n for n, rate in rates.items() if rate == 0.05}

@@ -15,7 +15,9 @@ WORDS = {"bert": "bert.embeddings.word_embeddings.weight", "gpt2-classify": "tra
 @pytest.mark.parametrize("vocabulary", [True, False])
 def test_heads_and_poolers_never_travel(name, vocabulary):
     learner = scratch(small(name), plan(), share_vocabulary=vocabulary)
-    assert not [n for n in learner.shared_start() if n.startswith(("classifier", "score", "cls")) or "pooler" in n]
+    assert not [
+        n for n in learner.shared_start() if n.startswith(("classifier", "score", "cls")) or "pooler" in n
+    ]
 
 
 @pytest.mark.parametrize("name", WORDS)

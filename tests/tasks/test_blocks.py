@@ -13,7 +13,9 @@ SHARD = Examples(["one two", "three", "four four four"])
 
 
 def blocks(folder, length: int, config=None):
-    return codec(TASK, SHARD, entry(tokenizer=str(tokenizer(folder))), config, training={"max_length": length})
+    return codec(
+        TASK, SHARD, entry(tokenizer=str(tokenizer(folder))), config, training={"max_length": length}
+    )
 
 
 def test_texts_are_closed_joined_and_cut(tmp_path):

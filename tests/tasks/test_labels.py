@@ -43,7 +43,9 @@ def test_ids_follow_the_order_of_the_labels():
 
 
 def test_an_unknown_label_is_named_with_its_example():
-    with pytest.raises(FedgrowError, match=r"label 'cat' \(example 1\) is not among the model's labels \['dog'"):
+    with pytest.raises(
+        FedgrowError, match=r"label 'cat' \(example 1\) is not among the model's labels \['dog'"
+    ):
         class_ids(SHARD, ["dog"])
 
 

@@ -70,4 +70,6 @@ def test_it_is_saved_beside_a_model_and_reads_the_same(made, tmp_path):
     made.save(tmp_path / "model")
     again = codec(TASK, SHARD, entry(tokenizer=str(tmp_path / "model")))
     assert again.vocabulary_digest() == made.vocabulary_digest()
-    assert [row.tolist() for row in again.encode(SHARD).inputs] == [r.tolist() for r in made.encode(SHARD).inputs]
+    assert [row.tolist() for row in again.encode(SHARD).inputs] == [
+        r.tolist() for r in made.encode(SHARD).inputs
+    ]

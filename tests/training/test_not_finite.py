@@ -32,7 +32,9 @@ def _task(bad: set[int], spoil: Callable[[torch.Tensor], torch.Tensor]) -> Fit:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_with_step_and_phase(value):
-    with pytest.raises(FedgrowError, match=rf"the loss is {value} at step 3 of 6 \(joint\).*training\.not_finite"):
+    with pytest.raises(
+        FedgrowError, match=rf"the loss is {value} at step 3 of 6 \(joint\).*training\.not_finite"
+    ):
         fitted(task=loss_at({3}, value))
 
 
@@ -52,7 +54,9 @@ def test_skipped_steps_are_counted_and_leave_no_trace(spoilt):
 def test_a_skipped_step_changes_nothing():
     whole, cut = fitted(task=loss_at({6}), not_finite="skip"), fitted(task=loss_at(set()), steps=5, warmup=0)
     uncut = fitted(task=loss_at({6}), not_finite="skip", warmup=0)
-    assert all(torch.equal(a, b) for a, b in zip(everything(uncut).values(), everything(cut).values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(everything(uncut).values(), everything(cut).values(), strict=True)
+    )
     assert whole.skipped == 1
 
 

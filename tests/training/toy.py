@@ -39,7 +39,9 @@ class Toy(Learner):
         return {"kept": torch.ones(4), "head": torch.full((4,), -1.0)}
 
     def groups(self, phase: Phase) -> list[Group]:
-        names = {"local": ["kept", "head"], "grow": ["sent", "head"], "joint": ["sent", "kept", "head"]}[phase]
+        names = {"local": ["kept", "head"], "grow": ["sent", "head"], "joint": ["sent", "kept", "head"]}[
+            phase
+        ]
         return [Group((name,), RATES[name]) for name in names]
 
     def weights(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> Tensors:

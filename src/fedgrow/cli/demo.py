@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from fedgrow.cli.app import app
-from fedgrow.cli.run import run
-from fedgrow.config.load import load_plan
 
 
 @app.command()
@@ -21,5 +19,8 @@ def demo(
     Four participants with skewed shares of the digits each train a small vision transformer of their own shape, then
     grow a larger one together; only the growth operator travels.
     """
+    from fedgrow.cli.run import run
+    from fedgrow.config.load import load_plan
+
     plan = load_plan("digits", [f"seed={seed}"])
     run(plan, out, engine="local", resume=False, as_json=as_json)

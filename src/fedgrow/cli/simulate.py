@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from fedgrow.baselines import BASELINES
 from fedgrow.cli.app import app
-from fedgrow.cli.run import run
-from fedgrow.config.load import load_plan, shipped_plans
+from fedgrow.config.shipped import shipped_plans
 from fedgrow.errors import FedgrowError
-from fedgrow.federated.simulate import ENGINES
 
 
 @app.command()
@@ -34,13 +31,11 @@ def simulate(
             "--set", metavar="KEY=VALUE", help="Change a setting, such as schedule.rounds=4; repeatable."
         ),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help=f"What carries the messages: {' or '.join(ENGINES)}.")
-    ] = "local",
+    engine: Annotated[str, typer.Option(help="What carries the messages: local or ray.")] = "local",
     baselines: Annotated[
         str | None,
         typer.Option(
-            help=f"Baselines beside, with commas: {', '.join(BASELINES)}; or none. Default: the plan's."
+            help="Baselines beside, with commas: small, independent, fedavg, tfidf; or none. Default: the plan's."
         ),
     ] = None,
     resume: Annotated[
@@ -53,6 +48,9 @@ def simulate(
     Every participant ends with its own large model in `<out>/participants/NAME/model`; `<out>/report.md` says what
     growing together brought. The same plan and seed give the same result, bit for bit.
     """
+    from fedgrow.cli.run import run
+    from fedgrow.config.load import load_plan
+
     changes = list(settings or [])
     if baselines is not None:
         chosen = [] if baselines == "none" else [b.strip() for b in baselines.split(",") if b.strip()]

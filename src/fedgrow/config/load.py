@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from fedgrow.config.plan import Plan
+from fedgrow.config.shipped import shipped_plans
 from fedgrow.errors import FedgrowError
 
 
@@ -93,12 +93,6 @@ def _told(error: ValidationError) -> list[ErrorDetails]:
 def _is_branch(part: int | str) -> bool:
     """Tell whether a part of an error's place names a branch of a union, not a setting."""
     return part == "str" or str(part).startswith(("function-", "literal["))
-
-
-def shipped_plans() -> dict[str, Path]:
-    """Return the plans that come with fedgrow, by name."""
-    folder = Path(str(resources.files("fedgrow.config") / "plans"))
-    return {f.stem: f for f in sorted(folder.glob("*.yaml"))}
 
 
 def _fill_paths(value: Any, paths: dict[str, str], name: str) -> Any:

@@ -161,10 +161,6 @@ class Plan(Frozen):
             raise ValueError("family: name it, for every small model is a shape to pre-train")
         return self
 
-    def participant(self, index: int) -> ParticipantPlan:
-        """Return a participant by its index in the plan."""
-        return self.participants[index]
-
     @property
     def names(self) -> list[str]:
         """Names of all participants, in the plan's order."""

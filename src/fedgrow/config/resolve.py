@@ -90,10 +90,14 @@ def _registered(setting: str, value: str, registry: Mapping[str, object]) -> Non
 def _settings(plan: Plan, family: Family) -> None:
     """Refuse model settings that the family does not have, or that the shapes decide."""
     config = AutoConfig.for_model(family.model_type)
-    shaped = {field for axis, field in family.config.items() if axis != "norm_eps"} | set(family.follows_width)
+    shaped = {field for axis, field in family.config.items() if axis != "norm_eps"} | set(
+        family.follows_width
+    )
     for name in plan.model_settings:
         if name in shaped:
-            raise FedgrowError(f"model_settings.{name}: each participant's model says it, as a shape; leave it out")
+            raise FedgrowError(
+                f"model_settings.{name}: each participant's model says it, as a shape; leave it out"
+            )
         if not hasattr(config, name):
             raise FedgrowError(f"model_settings.{name}: a {family.family} configuration has no such value")
 

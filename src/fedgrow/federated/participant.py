@@ -18,7 +18,7 @@ from fedgrow.data.examples import Examples
 from fedgrow.data.split import split
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.state import PrivateState
-from fedgrow.growth.parity import Parity, parity
+from fedgrow.training.parity import Parity, parity
 from fedgrow.methods import DualLigo, Learner, Phase, Tensors, WholeModel
 from fedgrow.methods.dual_ligo import global_operator
 from fedgrow.methods.scratch import scratch
@@ -229,6 +229,7 @@ class Participant:
 
     def parity(self) -> Parity:
         """Compare the grown model at the start with the small model, on held-out examples, in float64."""
+        assert isinstance(self.learner, DualLigo)
         return parity(self.learner, self.small_model, self.test_data, self.codec)
 
     # training and evaluation with this participant's data and seeds

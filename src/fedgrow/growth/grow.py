@@ -3,7 +3,7 @@
     W' = E W F^T      b' = E b      W'_i = sum_j mix[i, j] W'_j
     gain'_i = sum_j mix[i, j] G gain_j + constant_i
 
-(METHOD section 2; LiGO, Wang et al., ICLR 2023, equations 5 to 8.) Gradients reach the arrays of every
+(docs/method.md; LiGO, Wang et al., ICLR 2023, equations 5 to 8.) Gradients reach the arrays of every
 operator, and the small tensors if they ask for them, in one backward pass.
 """
 

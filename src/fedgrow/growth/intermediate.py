@@ -13,7 +13,7 @@ def smallest_intermediate(
     """Return the narrowest shape that every small model reaches, and that reaches ``large``, exactly.
 
     Every head count and head size must hold all of them, for heads are never cut or merged; under post-norm
-    the width must be a multiple of every small width (METHOD section 3).
+    the width must be a multiple of every small width (docs/exactness.md).
 
     Args:
         family: the family's table.

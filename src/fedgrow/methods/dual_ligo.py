@@ -52,6 +52,12 @@ class DualLigo(Learner):
         eps = self.local.stage.eps_factor * self.global_.stage.eps_factor
         self.config: Any = large_config(model.config, family, plan.large, eps)
 
+    @property
+    def starts_exact(self) -> bool:
+        """Whether growth is declared to keep the small model's function at the start (docs/exactness.md)."""
+        operators = (self.local, self.global_)
+        return all(o.start == "exact" and o.stage.width_is_exact for o in operators)
+
     @cached_property
     def module(self) -> nn.Module:
         """The large model without weights."""

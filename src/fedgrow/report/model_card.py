@@ -31,7 +31,7 @@ def model_card(report: dict[str, Any], plan: Plan) -> str:
             "",
             f"Parity receipt: before any training the grown model's logits differed from the small model's by at most "
             f"{parity['max_abs']:.2e} (mean {parity['mean_abs']:.2e}; largest logit {parity['logits_max_abs']:.2f}; "
-            f"{parity['examples']} examples, float64).",
+            f"{parity['examples']} examples, float64; declared {parity['declared']}).",
             "",
         ]
     )

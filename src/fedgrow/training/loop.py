@@ -104,7 +104,9 @@ def fit(
             schedule.step()
             losses.append(value)
     if steps and not losses:
-        raise FedgrowError(f"none of {steps} steps had a finite loss and gradient ({phase}); lower the learning rates")
+        raise FedgrowError(
+            f"none of {steps} steps had a finite loss and gradient ({phase}); lower the learning rates"
+        )
     done = {name: t.detach() for name, t in state.items()}
     return Fitted(
         {n: done[n] for n in shared},

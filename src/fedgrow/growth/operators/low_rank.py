@@ -46,5 +46,5 @@ class LowRankOperator(Operator):
         return Maps(block=shared, outer=shared)
 
     def width_learning_rate(self) -> float:
-        """A few factors move the whole map, at the pace of a LoRA."""
-        return 1e-3
+        """A step of V moves a vector by as much as its entries add up to, so it shrinks with the width."""
+        return 0.2 / self.stage.target.width

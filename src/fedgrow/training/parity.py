@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from fedgrow.methods.base import Learner
+from fedgrow.methods import DualLigo
 from fedgrow.tasks.base import Codec, Encoded
 
 EXAMPLES = 32
@@ -20,20 +20,22 @@ class Parity:
         mean_abs: mean absolute difference.
         logits_max_abs: largest absolute logit of the small model, for scale.
         examples: how many held-out examples were compared.
+        declared: what docs/exactness.md declares for this growth: ``exact`` or ``approximate``.
     """
 
     max_abs: float
     mean_abs: float
     logits_max_abs: float
     examples: int
+    declared: str
 
-    def as_dict(self) -> dict[str, float | int]:
+    def as_dict(self) -> dict[str, float | int | str]:
         """Return the receipt as plain values."""
         return asdict(self)
 
 
 @torch.no_grad()
-def parity(learner: Learner, small: nn.Module, data: Encoded, codec: Codec) -> Parity:
+def parity(learner: DualLigo, small: nn.Module, data: Encoded, codec: Codec) -> Parity:
     """Compare the grown model at its start with the small model on a few examples."""
     count = min(EXAMPLES, len(data))
     inputs, _ = codec.batch(data, range(count))
@@ -46,4 +48,7 @@ def parity(learner: Learner, small: nn.Module, data: Encoded, codec: Codec) -> P
     double = {n: t.double() if t.is_floating_point() else t for n, t in small.state_dict().items()}
     reference = torch.func.functional_call(small.eval(), double, (), inputs, tie_weights=False).logits
     difference = (grown - reference).abs()
-    return Parity(float(difference.max()), float(difference.mean()), float(reference.abs().max()), count)
+    declared = "exact" if learner.starts_exact else "approximate"
+    return Parity(
+        float(difference.max()), float(difference.mean()), float(reference.abs().max()), count, declared
+    )

@@ -1,0 +1,58 @@
+"""Help, version and wrong use."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fedgrow
+
+COMMANDS = ["demo", "inspect", "simulate"]
+
+
+def test_the_help_lists_every_command(run):
+    outcome = run("--help")
+    assert outcome.code == 0
+    assert [c for c in COMMANDS if c not in outcome.stdout] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_command_has_help(run, command, flag):
+    outcome = run(command, flag)
+    assert outcome.code == 0
+    assert f"Usage: fedgrow {command}" in outcome.words
+
+
+def test_the_help_of_simulate_says_where_a_run_goes(run):
+    words = run("simulate", "--help").words
+    assert "runs/<plan>-<date and time>" in words
+    assert [b for b in ("small", "independent", "fedavg", "tfidf", "--resume", "local or ray") if b not in words] == []
+
+
+def test_without_a_command_help_is_shown(run):
+    assert "Usage: fedgrow" in run().words
+
+
+def test_the_version(run):
+    outcome = run("--version")
+    assert (outcome.code, outcome.stdout) == (0, f"fedgrow {fedgrow.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["inspect"], ["demo", "--seed", "-1"], ["simulate", "--nope"]])
+def test_wrong_use_ends_with_code_2(run, arguments):
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert "Usage: fedgrow" in outcome.stderr
+
+
+def test_the_installed_script_ends_errors_the_same_way(tmp_path):
+    script = Path(sys.executable).with_name("fedgrow")
+    ended = subprocess.run(
+        [script, "simulate", tmp_path / "gone.yaml"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "gone.yaml': no such file" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
