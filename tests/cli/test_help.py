@@ -28,7 +28,9 @@ def test_every_command_has_help(run, command, flag):
 def test_the_help_of_simulate_says_where_a_run_goes(run):
     words = run("simulate", "--help").words
     assert "runs/<plan>-<date and time>" in words
-    assert [b for b in ("small", "independent", "fedavg", "tfidf", "--resume", "local or ray") if b not in words] == []
+    assert [
+        b for b in ("small", "independent", "fedavg", "tfidf", "--resume", "local or ray") if b not in words
+    ] == []
 
 
 def test_without_a_command_help_is_shown(run):
@@ -40,7 +42,9 @@ def test_the_version(run):
     assert (outcome.code, outcome.stdout) == (0, f"fedgrow {fedgrow.__version__}\n")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["inspect"], ["demo", "--seed", "-1"], ["simulate", "--nope"]])
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["inspect"], ["demo", "--seed", "-1"], ["simulate", "--nope"]]
+)
 def test_wrong_use_ends_with_code_2(run, arguments):
     outcome = run(*arguments)
     assert outcome.code == 2
@@ -50,7 +54,11 @@ def test_wrong_use_ends_with_code_2(run, arguments):
 def test_the_installed_script_ends_errors_the_same_way(tmp_path):
     script = Path(sys.executable).with_name("fedgrow")
     ended = subprocess.run(
-        [script, "simulate", tmp_path / "gone.yaml"], capture_output=True, text=True, cwd=tmp_path, check=False
+        [script, "simulate", tmp_path / "gone.yaml"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "gone.yaml': no such file" in ended.stderr

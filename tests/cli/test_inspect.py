@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedgrow.config.resolve import resolve
 from tests.architectures.folders import edit_config, edit_tensors, folder
 from tests.cli.running import refused
+from tests.config.parsing import parsed
 
 MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 
@@ -15,7 +17,10 @@ MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("bert", ["bert (post-norm)", "sequence-classification", "16, 24, 32, ...: duplication", "approximate"]),
+        (
+            "bert",
+            ["bert (post-norm)", "sequence-classification", "16, 24, 32, ...: duplication", "approximate"],
+        ),
         ("vit", ["vit (pre-norm)", "image-classification", "any above 8"]),
         ("gpt2", ["gpt2 (pre-norm)", "causal-language-modelling"]),
         ("bert-body", ["head: none"]),
@@ -57,10 +62,9 @@ def test_below_a_width_there_may_be_none_and_it_says_why(run, tmp_path):
 def test_json(run, tmp_path):
     first, second = pair(tmp_path)
     value = json.loads(run("inspect", first, second, "--json").stdout)
-    assert value["intermediate"] == {
-        "shape": {"layers": 2, "width": 24, "heads": 2, "head_size": 12, "ffn": 12},
-        "reason": None,
-    }
+    common = value["intermediate"]
+    assert common["shape"] == {"layers": 2, "width": 24, "heads": 2, "head_size": 12, "ffn": 12}
+    assert common["reason"] is None
     model = value["models"][str(first)]
     assert (model["family"], model["norm"], model["head"]) == ("bert", "post", "sequence-classification")
     assert model["shape"] == {"layers": 2, "width": 8, "heads": 2, "head_size": 4, "ffn": 12}
@@ -79,9 +83,6 @@ def test_json_of_one_model_has_no_common_shape(run, tmp_path):
 
 
 def test_a_shape_that_was_found_can_be_grown_to(run, tmp_path):
-    from fedgrow.config.resolve import resolve
-    from tests.config.parsing import parsed
-
     models = [str(p) for p in pair(tmp_path)]
     shape = json.loads(run("inspect", *models, "--json").stdout)["intermediate"]["shape"]
     people = [{"name": f"p{i}", "model": m} for i, m in enumerate(models)]

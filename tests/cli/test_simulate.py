@@ -7,7 +7,7 @@ import torch
 
 from fedgrow.tasks.classification import label_config
 from tests import tiny
-from tests.architectures.folders import SHAPE, folder
+from tests.architectures.folders import SHAPE, edit_tensors, folder
 from tests.cli.running import plan_file, refused
 
 
@@ -15,7 +15,12 @@ def test_a_run_prints_its_results_and_where_they_are(run, tmp_path):
     out = tmp_path / "run"
     outcome = run("simulate", plan_file(tmp_path), "--out", out, "--baselines", "small")
     assert outcome.code == 0
-    for words in ("grown together (Fed-Grow)", "the small model trained on", "ada", f"report: {out}/report.md"):
+    for words in (
+        "grown together (Fed-Grow)",
+        "the small model trained on",
+        "ada",
+        f"report: {out}/report.md",
+    ):
         assert words in outcome.words
     summary = json.loads((out / "summary.json").read_text())
     assert (list(summary["baselines"]), summary["rounds"]) == (["small"], 1)
@@ -42,7 +47,10 @@ BEFORE = {
     "unknown source": (["--set", "data.source=bundled:letters"], ["bundled:letters", "bundled:digits"]),
     "missing data": (["--set", "data.source=gone.parquet"], ["gone.parquet", "no such file"]),
     "label outside the closed list": (["--set", "data.labels=[0, 1]"], ["data.labels"]),
-    "shard too small": (["--set", "partition.min_examples=500"], ["ada", "120", "partition.min_examples 500"]),
+    "shard too small": (
+        ["--set", "partition.min_examples=500"],
+        ["ada", "120", "partition.min_examples 500"],
+    ),
     "unknown setting": (["--set", "training.speed=3"], ["training.speed", "not permitted"]),
     "setting without value": (["--set", "seed"], ["--set 'seed'", "key=value"]),
     "unknown operator": (["--set", "operator.kind=magic"], ["operator.kind", "'magic'"]),
@@ -77,7 +85,11 @@ def test_a_bad_plan_file_is_refused(run, tmp_path, text, fragment):
 
 
 def test_a_missing_plan_file_is_refused(run, tmp_path):
-    refused(run("simulate", tmp_path / "gone.yaml", "--out", tmp_path / "run"), "gone.yaml", "digits, gpt2, text-bert")
+    refused(
+        run("simulate", tmp_path / "gone.yaml", "--out", tmp_path / "run"),
+        "gone.yaml",
+        "digits, gpt2, text-bert",
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,7 +114,9 @@ def test_resume_needs_a_run(run, tmp_path):
 
 
 def test_resume_takes_no_changes(run, tmp_path):
-    refused(run("simulate", "--resume", "--out", tmp_path, "--set", "seed=1"), "leave --set and --baselines out")
+    refused(
+        run("simulate", "--resume", "--out", tmp_path, "--set", "seed=1"), "leave --set and --baselines out"
+    )
 
 
 # found out during the run: the folder says so
@@ -120,18 +134,21 @@ def test_a_label_that_the_model_does_not_have(run, tmp_path):
     people = [{"name": "ada", "model": str(tmp_path / "m")}]
     plan = plan_file(tmp_path, participants=people, model_settings={})
     outcome = run("simulate", plan, "--out", tmp_path / "run")
-    refused(outcome, "label '", "not among the model's labels ['cat', 'dog', 'cow']", str(tmp_path / "run"))
+    refused(
+        outcome,
+        "participant ada: label '",
+        "not among the model's labels ['cat', 'dog', 'cow']",
+        str(tmp_path / "run"),
+    )
     broken(tmp_path / "run")
 
 
 def test_a_model_folder_with_an_unknown_tensor(run, tmp_path):
-    from tests.architectures.folders import edit_tensors
-
-    folder(tmp_path / "m", "vit")
+    folder(tmp_path / "m", "vit", num_labels=10)
     edit_tensors(tmp_path / "m", lambda tensors: tensors | {"vit.gate.weight": torch.ones(2)})
     people = [{"name": "ada", "model": str(tmp_path / "m")}]
     plan = plan_file(tmp_path, participants=people, model_settings={})
-    refused(run("simulate", plan, "--out", tmp_path / "run"), "vit.gate.weight")
+    refused(run("simulate", plan, "--out", tmp_path / "run"), "participant ada: model ", "vit.gate.weight")
     broken(tmp_path / "run")
 
 

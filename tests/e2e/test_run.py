@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModelForImageClassification
@@ -11,6 +12,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
 from fedgrow.runs.atomic import read_json
+from fedgrow.runs import folder as folder_module
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
 
@@ -143,6 +145,20 @@ def test_resuming_with_another_plan_is_refused(run):
     folder, _ = run
     with pytest.raises(FedgrowError, match="differs"):
         run_tiny(folder.path, resume=True, seed=5)
+
+
+def test_resuming_with_changed_data_is_refused(tmp_path):
+    file = tmp_path / "images.npz"
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 16, (90, 8, 8)).astype(np.uint8), np.arange(90) % 3
+    data = {"source": str(file), "image": "images", "label": "labels"}
+    np.savez(file, images=images, labels=labels)
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path / "run", tap=Pull(8), data=data)
+    np.savez(file, images=255 - images, labels=labels)
+    folder_module._load.cache_clear()
+    with pytest.raises(FedgrowError, match="the plan changed"):
+        simulate(None, tmp_path / "run", resume=True)
 
 
 @pytest.mark.ray

@@ -1,5 +1,7 @@
 """Examples: texts or images, with their labels, as they come from a source."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -52,6 +54,13 @@ class Examples:
         if isinstance(self.inputs, list):
             raise TypeError("these examples are texts, not images")
         return self.inputs
+
+    def digest(self) -> str:
+        """Return the SHA-256 digest of everything that is here."""
+        images = b"" if isinstance(self.inputs, list) else np.ascontiguousarray(self.inputs).tobytes()
+        texts = self.inputs if isinstance(self.inputs, list) else list(self.inputs.shape)
+        rest = json.dumps([texts, self.labels, dict(self.columns)], ensure_ascii=False)
+        return hashlib.sha256(images + rest.encode()).hexdigest()
 
     def take(self, indices: Iterable[int]) -> "Examples":
         """Return some of the examples, in the order of the indices."""

@@ -129,6 +129,7 @@ class Participant:
                 if k in ("id2label", "label2id", "pad_token_id") and v is not None
             }
             model, fresh = load_model(self.entry.model, self.task.name, seed=seed, **labels)
+            self._check_vocabulary(values.get("vocab_size"), model)
         else:
             family = families()[self.plan.family or ""]
             config = AutoConfig.for_model(
@@ -137,6 +138,13 @@ class Participant:
             )
             model, fresh = new_model(config, self.task.name, seed=seed), []
         return model, fresh
+
+    def _check_vocabulary(self, size: int | None, model: Any) -> None:
+        if size is not None and size > model.config.vocab_size:
+            raise FedgrowError(
+                f"its tokenizer has {size} entries, its model's vocabulary {model.config.vocab_size}; "
+                "use the tokenizer that the model was trained with"
+            )
 
     @cached_property
     def prepared(self) -> dict[str, Any]:

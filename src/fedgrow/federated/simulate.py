@@ -1,5 +1,6 @@
 """A whole run on one machine: the federation over an engine, the baselines, the summary and the report."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> 
                 f"--resume: the plan differs from the one in {out / 'plan.yaml'}; "
                 "resume without changes, or start a new run in another folder"
             )
+        run.check_data()
         return run
     if plan is None:
         raise FedgrowError("a plan is needed to start a run")
@@ -99,9 +101,14 @@ def _baseline(run: RunFolder, name: str) -> None:
 def _why(run: RunFolder, error: Exception) -> str:
     """Say why a run failed; the simulation sees every site's own log, which a real coordinator does not."""
     reason = str(error)
-    logs = [run.participant(name) / "private" / "site.log" for name in run.plan.names]
     if isinstance(error, FedgrowError) and "a participant failed" in reason:
-        lines = [log.read_text("utf-8").strip().splitlines() for log in logs if log.is_file()]
-        told = [line for text in lines for line in text[-1:]]
+        logs = {name: run.participant(name) / "private" / "site.log" for name in run.plan.names}
+        told = [_last(name, log.read_text("utf-8")) for name, log in logs.items() if log.is_file()]
         return "\n".join([reason.partition(":")[0], *told])
     return reason
+
+
+def _last(name: str, log: str) -> str:
+    """Return the last line of a site's log without its time, and with the participant's name."""
+    line = re.sub(r"^[\d-]+ [\d:,]+ ", "", log.strip().splitlines()[-1])
+    return line if line.startswith(f"participant {name}") else f"participant {name}: {line}"

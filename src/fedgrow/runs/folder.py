@@ -45,12 +45,13 @@ class RunFolder:
                 f"--out {path}: it is there already and not empty; choose another folder, or --resume to go on with that run"
             )
         shared = deal(plan)
+        data = data_digests(plan)
 
         def fill(folder: Path) -> None:
             write_text(folder / "plan.yaml", yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False))
             write_json(folder / "partition.json", shared.to_json())
             write_json(folder / "environment.json", environment())
-            write_json(folder / "run.json", {"state": "running", "engine": engine})
+            write_json(folder / "run.json", {"state": "running", "engine": engine, "data": data})
 
         try:
             path.resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +72,19 @@ class RunFolder:
                 f"--resume: {path} holds no run (no run.json); leave --resume out to start one"
             )
         return cls(path)
+
+    def check_data(self) -> None:
+        """Check that the data is still what the run began with.
+
+        Raises:
+            FedgrowError: a source changed; the text names whose.
+        """
+        before, now = self.state["data"], data_digests(self.plan)
+        for name in before:
+            if before[name] != now[name]:
+                raise FedgrowError(
+                    f"--resume: the data of {name} changed since the run began; start a new run in another folder"
+                )
 
     @cached_property
     def plan(self) -> Plan:
@@ -136,6 +150,15 @@ def shared_source(plan: Plan) -> Examples:
     assert plan.data is not None
     column = plan.partition.column
     return source(plan.data, plan.task, derive(plan.seed, DATA), (column,) if column else ())
+
+
+def data_digests(plan: Plan) -> dict[str, str]:
+    """Return a digest of every source: the plan's, and participants' own."""
+    digests = {} if plan.data is None else {"the plan": shared_source(plan).digest()}
+    for index, entry in enumerate(plan.participants):
+        if entry.data is not None:
+            digests[entry.name] = source(entry.data, plan.task, derive(plan.seed, DATA, index)).digest()
+    return digests
 
 
 def deal(plan: Plan) -> Partition:
