@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import fedgrow
+from fedgrow.baselines import BASELINES
+from fedgrow.federated.simulate import ENGINES
 
 COMMANDS = ["demo", "inspect", "simulate"]
 
@@ -28,9 +30,11 @@ def test_every_command_has_help(run, command, flag):
 def test_the_help_of_simulate_says_where_a_run_goes(run):
     words = run("simulate", "--help").words
     assert "runs/<plan>-<date and time>" in words
-    assert [
-        b for b in ("small", "independent", "fedavg", "tfidf", "--resume", "local or ray") if b not in words
-    ] == []
+
+
+def test_the_help_of_simulate_names_every_baseline_and_engine(run):
+    words = run("simulate", "--help").words
+    assert [name for name in (*BASELINES, *ENGINES) if name not in words] == []
 
 
 def test_without_a_command_help_is_shown(run):

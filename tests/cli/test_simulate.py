@@ -136,7 +136,8 @@ def test_a_label_that_the_model_does_not_have(run, tmp_path):
     outcome = run("simulate", plan, "--out", tmp_path / "run")
     refused(
         outcome,
-        "participant ada: label '",
+        "participant ada",
+        "label '",
         "not among the model's labels ['cat', 'dog', 'cow']",
         str(tmp_path / "run"),
     )

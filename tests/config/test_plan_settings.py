@@ -57,7 +57,7 @@ def test_names_differ_in_more_than_letter_case():
 
 def test_somebody_without_data_is_named():
     mine = {"source": "bundled:digits"}
-    people = participants(VIT, data=mine) + [{"name": "poor", "model": VIT}]
+    people = [*participants(VIT, data=mine), {"name": "poor", "model": VIT}]
     assert "data: participant 'poor' has no data of its own" in refusal(participants=people, without="data")
 
 

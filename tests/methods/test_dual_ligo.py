@@ -9,7 +9,7 @@ from fedgrow.tasks import TASKS, Encoded
 from fedgrow.tasks.image_classification import ImageCodec
 from fedgrow.training.loop import Fitted, fit
 from tests import tiny
-from tests.methods.learners import LARGE, batch, dual, logits, moved, plan, small
+from tests.methods.learners import LARGE, MIDDLE, batch, dual, logits, moved, plan, small
 
 FAMILIES = ["bert", "vit", "gpt2", "gpt2-classify"]
 
@@ -40,6 +40,24 @@ def test_growth_starts_at_the_small_models_function(name):
     learner = dual(name)
     at_start = logits(learner, name, learner.shared_start(), learner.private_start())
     assert torch.allclose(at_start, tiny.logits(small(name), batch(name)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "exact"),
+    [
+        ("bert", {}, True),
+        ("vit", {"intermediate": MIDDLE | {"width": 18}, "large": LARGE | {"width": 44}}, True),
+        ("bert", {"intermediate": MIDDLE | {"width": 18}, "large": LARGE | {"width": 36}}, False),
+        ("bert", {"intermediate": MIDDLE | {"width": 24}, "large": LARGE | {"width": 36, "heads": 3}}, False),
+        ("bert", {"operator": {"kind": "dense", "start": "xavier"}}, False),
+        ("bert", {"local_operator": {"kind": "tied", "start": "xavier"}}, False),
+    ],
+)
+def test_what_is_declared_exact_is_and_what_is_not_is_not(name, changes, exact):
+    learner = dual(name, **changes)
+    at_start = logits(learner, name, learner.shared_start(), learner.private_start())
+    assert learner.starts_exact == exact
+    assert torch.allclose(at_start, tiny.logits(small(name), batch(name)), rtol=0, atol=1e-5) == exact
 
 
 def test_tied_embeddings_stay_tied():

@@ -7,7 +7,15 @@ from tests.federation import tiny_plan
 from tests.report.made_up import summary
 
 PERSON = summary("accuracy", small=[0.5], start=[0.5], grown=[0.75])["participants"][0]
-REPORT = PERSON | {"parity": {"max_abs": 1.25e-7, "mean_abs": 3e-8, "logits_max_abs": 2.5, "examples": 9}}
+REPORT = PERSON | {
+    "parity": {
+        "max_abs": 1.25e-7,
+        "mean_abs": 3e-8,
+        "logits_max_abs": 2.5,
+        "examples": 9,
+        "declared": "exact",
+    }
+}
 
 
 def card() -> str:
@@ -35,7 +43,9 @@ def test_it_says_what_was_grown_by_what_and_with_whom():
 
 
 def test_it_holds_the_parity_receipt():
-    assert "at most 1.25e-07 (mean 3.00e-08; largest logit 2.50; 9 examples, float64)" in card()
+    assert (
+        "at most 1.25e-07 (mean 3.00e-08; largest logit 2.50; 9 examples, float64; declared exact)" in card()
+    )
 
 
 def test_it_names_no_other_participant():

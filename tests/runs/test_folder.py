@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedgrow.config.resolve import resolve
@@ -21,7 +22,7 @@ def test_it_begins_with_plan_partition_environment_and_state(tmp_path):
     run = created(tmp_path / "run")
     names = sorted(f.name for f in run.path.iterdir())
     assert names == ["environment.json", "partition.json", "plan.yaml", "run.json"]
-    assert run.state == {"state": "running", "engine": "local"}
+    assert (run.state["state"], run.state["engine"]) == ("running", "local")
 
 
 def test_an_empty_folder_is_used(tmp_path):
@@ -134,15 +135,30 @@ def tamper(file: Path, change) -> None:
 def test_a_partition_that_was_changed_is_refused(tmp_path, change):
     run = created(tmp_path / "run")
     tamper(run.path / "partition.json", change)
-    with pytest.raises(FedgrowError, match="the partition was changed: its digest is .*; start a new run"):
+    with pytest.raises(FedgrowError, match=r"the partition was changed: its digest is .*; start a new run"):
         RunFolder(run.path).shard("ada")
 
 
 def test_notes_are_added_to_the_state(tmp_path):
     run = created(tmp_path / "run")
+    before = run.state
     run.note(state="failed", reason="because")
     run.note(state="running")
-    assert run.state == {"state": "running", "engine": "local", "reason": "because"}
+    assert run.state == before | {"reason": "because"}
+
+
+def test_data_that_stayed_the_same_may_go_on(tmp_path):
+    RunFolder.open(created(tmp_path / "run").path).check_data()
+
+
+def test_data_that_changed_since_is_refused_by_whose_it_is(tmp_path):
+    np.savez(tmp_path / "own.npz", image=np.zeros((20, 8, 8), dtype=np.uint8), label=np.arange(20) % 2)
+    own = PLAN["participants"][0] | {"data": {"source": str(tmp_path / "own.npz")}}
+    run = created(tmp_path / "run", participants=[own, PLAN["participants"][1]])
+    np.savez(tmp_path / "own.npz", image=np.ones((20, 8, 8), dtype=np.uint8), label=np.arange(20) % 2)
+    folders._load.cache_clear()  # as in a new process
+    with pytest.raises(FedgrowError, match="--resume: the data of ada changed since the run began"):
+        RunFolder.open(run.path).check_data()
 
 
 def test_a_common_vocabulary_is_not_assumed(tmp_path):

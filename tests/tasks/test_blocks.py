@@ -34,7 +34,9 @@ def test_targets_are_the_blocks_themselves(tmp_path):
 
 
 def test_too_little_text_is_refused_with_both_counts(tmp_path):
-    with pytest.raises(FedgrowError, match="3 texts hold 9 tokens, fewer than one block of 10; .*max_length"):
+    with pytest.raises(
+        FedgrowError, match=r"3 texts hold 9 tokens, fewer than one block of 10; .*max_length"
+    ):
         blocks(tmp_path, 10).encode(SHARD)
 
 

@@ -1,6 +1,7 @@
 """Local training: what it changes, and that nothing but the seed decides it."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def moves(**settings) -> dict[str, list[float]]:
     last = fitted(learner, task=Fit(slope), examples=ones, **settings)
     states = [*learner.seen, everything(last)]
     return {
-        name: [float((a[name] - b[name]).mean()) / rate for a, b in zip(states, states[1:], strict=False)]
+        name: [float((a[name] - b[name]).mean()) / rate for a, b in pairwise(states)]
         for name, rate in RATES.items()
     }
 

@@ -18,14 +18,15 @@ from fedgrow.data.examples import Examples
 from fedgrow.data.split import split
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.state import PrivateState
-from fedgrow.training.parity import Parity, parity
 from fedgrow.methods import DualLigo, Learner, Phase, Tensors, WholeModel
 from fedgrow.methods.dual_ligo import global_operator
 from fedgrow.methods.scratch import scratch
 from fedgrow.report.model_card import model_card
 from fedgrow.runs.atomic import read_json, write_folder, write_json
+from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks import TASKS, Codec, Encoded, Task
 from fedgrow.training.loop import Fitted, evaluate, fit
+from fedgrow.training.parity import Parity, parity
 from fedgrow.training.seeds import DATA, INIT, TRAIN, derive
 
 SHARED_METHODS = ("dual-ligo", "fedavg")
@@ -41,8 +42,6 @@ class Participant:
     """
 
     def __init__(self, run: Path, index: int, method: str = "dual-ligo") -> None:
-        from fedgrow.runs.folder import RunFolder
-
         self.run = RunFolder(run)
         self.plan: Plan = self.run.plan
         self.index, self.method = index, method
