@@ -3,8 +3,9 @@
 import pytest
 
 from fedgrow.errors import FedgrowError
+from fedgrow.tasks import TASKS
 from fedgrow.tasks.tokenizers import digest, learn, tokenizer_for
-from tests.tasks.making import entry, tokenizer
+from tests.tasks.making import entry, plan, texts, tokenizer
 
 TEXTS = ["the cat sat on the mat", "the dog ran to the cat", "a bird, a tree: naïve façade 🐦"] * 4
 
@@ -56,3 +57,11 @@ def test_without_a_pad_token_the_end_token_serves(tmp_path):
 def test_a_folder_without_one_is_refused_with_the_participants_name(tmp_path):
     with pytest.raises(FedgrowError, match=r"participant ada: no tokenizer at .*participants\[\]\.tokenizer"):
         tokenizer_for(entry(tmp_path), TEXTS, 320)
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "causal-language-modelling"])
+def test_it_is_learned_from_training_texts_only(task):
+    seen, held_out = texts(*TEXTS), texts("quite other words, quite other pairs " * 9)
+    shard = texts(*seen.texts, *held_out.texts)
+    made = TASKS[task].codec(plan(task, vocabulary={"size": 320}), entry(), shard, None, seen)
+    assert made.vocabulary_digest() == digest(learn(TEXTS, 320))

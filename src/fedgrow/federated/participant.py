@@ -73,7 +73,8 @@ class Participant:
     def codec(self) -> Codec:
         """Tokenizer or image processor, and labels."""
         config = load_config(self.entry.model) if isinstance(self.entry.model, str) else None
-        return self.task.codec(self.plan, self.entry, self._splits[0], config)
+        shard, train, _ = self._splits
+        return self.task.codec(self.plan, self.entry, shard, config, train)
 
     @cached_property
     def train_data(self) -> Encoded:

@@ -66,7 +66,14 @@ class Task(ABC):
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
-    def codec(self, plan: Plan, participant: ParticipantPlan, shard: Examples, config: Any | None) -> Codec:
+    def codec(
+        self,
+        plan: Plan,
+        participant: ParticipantPlan,
+        shard: Examples,
+        config: Any | None,
+        train: Examples | None = None,
+    ) -> Codec:
         """Make a participant's codec from its own shard.
 
         Args:
@@ -74,6 +81,7 @@ class Task(ABC):
             participant: the participant's entry in it.
             shard: all of the participant's examples (training and held out).
             config: configuration of its small model; None if the model is made in the run.
+            train: its training examples, the only ones that a tokenizer is learned from; default: the shard.
         """
 
     @abstractmethod

@@ -26,9 +26,16 @@ class CausalLanguageModelling(Task):
     metrics = ("perplexity",)
     higher_is_better = False
 
-    def codec(self, plan: Plan, participant: ParticipantPlan, shard: Examples, config: Any | None) -> Codec:
+    def codec(
+        self,
+        plan: Plan,
+        participant: ParticipantPlan,
+        shard: Examples,
+        config: Any | None,
+        train: Examples | None = None,
+    ) -> Codec:
         """Tokenize with the participant's own tokenizer, into blocks of the plan's longest length."""
-        tokenizer = tokenizer_for(participant, shard.texts, plan.vocabulary.size)
+        tokenizer = tokenizer_for(participant, (train or shard).texts, plan.vocabulary.size)
         return BlockCodec(tokenizer, max_length(plan, config))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:

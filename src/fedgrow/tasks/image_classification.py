@@ -22,7 +22,14 @@ class ImageClassification(Classification):
 
     name = "image-classification"
 
-    def codec(self, plan: Plan, participant: ParticipantPlan, shard: Examples, config: Any | None) -> Codec:
+    def codec(
+        self,
+        plan: Plan,
+        participant: ParticipantPlan,
+        shard: Examples,
+        config: Any | None,
+        train: Examples | None = None,
+    ) -> Codec:
         """Use the image processor beside the model, or one of the data's own size for a model made in the run."""
         data = participant.data or plan.data
         labels = class_labels(shard, data.labels if data else None, config)

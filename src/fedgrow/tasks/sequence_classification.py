@@ -19,11 +19,18 @@ class SequenceClassification(Classification):
 
     name = "sequence-classification"
 
-    def codec(self, plan: Plan, participant: ParticipantPlan, shard: Examples, config: Any | None) -> Codec:
+    def codec(
+        self,
+        plan: Plan,
+        participant: ParticipantPlan,
+        shard: Examples,
+        config: Any | None,
+        train: Examples | None = None,
+    ) -> Codec:
         """Tokenize with the participant's own tokenizer; labels are its own."""
         data = participant.data or plan.data
         labels = class_labels(shard, data.labels if data else None, config)
-        tokenizer = tokenizer_for(participant, shard.texts, plan.vocabulary.size)
+        tokenizer = tokenizer_for(participant, (train or shard).texts, plan.vocabulary.size)
         return TextCodec(tokenizer, labels, max_length(plan, config))
 
 

@@ -1,0 +1,50 @@
+"""A participant's data: what is held out is held out from everything."""
+
+import pandas as pd
+import pytest
+
+from fedgrow.config.resolve import resolve
+from fedgrow.federated.participant import Participant
+from fedgrow.runs.folder import RunFolder
+from fedgrow.tasks.tokenizers import digest, learn
+from tests.federation import PLAN, tiny_plan
+
+SETTINGS = {
+    "task": "causal-language-modelling",
+    "family": "gpt2",
+    "model_settings": {},
+    "vocabulary": {"size": 400},
+    "training": {"max_length": 8},
+}
+
+
+@pytest.fixture
+def site(tmp_path) -> Participant:
+    texts = [
+        f"the {a} {b} went to the {b} with number {i}"
+        for i in range(40)
+        for a, b in [("cat", f"w{i}x"), ("dog", f"q{i}z")]
+    ]
+    pd.DataFrame({"text": texts}).to_parquet(tmp_path / "texts.parquet")
+    plan = tiny_plan(**SETTINGS, data={"source": str(tmp_path / "texts.parquet"), "text": "text"})
+    RunFolder.create(tmp_path / "run", resolve(plan), "local")
+    return Participant(tmp_path / "run", 0)
+
+
+def test_the_tokenizer_is_learned_from_training_texts_only(site):
+    train, test = site.raw_data
+    assert site.codec.vocabulary_digest() == digest(learn(train.texts, 400))
+    assert site.codec.vocabulary_digest() != digest(learn([*train.texts, *test.texts], 400))
+
+
+def test_training_and_held_out_examples_are_disjoint_and_make_up_the_shard(site):
+    train, test = site.raw_data
+    shard = site.run.shard(site.name)
+    assert sorted([*train.texts, *test.texts]) == sorted(shard.texts)
+    assert not set(train.texts) & set(test.texts)
+
+
+def test_a_plan_without_own_data_gives_every_row_to_one_participant(site):
+    shards = [set(rows) for rows in site.run.partition.shards.values()]
+    assert len(shards) == len(PLAN["participants"])
+    assert sum(map(len, shards)) == len(set.union(*shards)) == 80
