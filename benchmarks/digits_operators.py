@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 VARIANTS = {
     "low-rank 8": ["operator={kind: low-rank, rank: 8}", "local_operator={kind: low-rank, rank: 8}"],

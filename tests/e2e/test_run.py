@@ -11,8 +11,8 @@ from fedgrow.architectures.models import quiet
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
-from fedgrow.runs.atomic import read_json
 from fedgrow.runs import folder as folder_module
+from fedgrow.runs.atomic import read_json
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
 

@@ -23,6 +23,7 @@ from fedgrow.methods.dual_ligo import global_operator
 from fedgrow.methods.scratch import scratch
 from fedgrow.report.model_card import model_card
 from fedgrow.runs.atomic import read_json, write_folder, write_json
+from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks import TASKS, Codec, Encoded, Task
 from fedgrow.training.loop import Fitted, evaluate, fit
@@ -256,7 +257,7 @@ class Participant:
         """Train a learner on this participant's data, with the seed of this round."""
         seed = derive(self.plan.seed, INIT if prepare else TRAIN, self.index, server_round)
         try:
-            return fit(
+            fitted = fit(
                 learner,
                 shared,
                 private,
@@ -271,6 +272,9 @@ class Participant:
         except FedgrowError as error:
             when = "while its small model was readied" if prepare else f"in round {server_round}"
             raise FedgrowError(f"participant {self.name}, {when}: {error}") from None
+        if fitted.skipped:  # a local event; it does not travel
+            emit(self.run.path, "skipped", participant=self.index, round=server_round, steps=fitted.skipped)
+        return fitted
 
     def evaluate(
         self, learner: Learner, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]

@@ -1,6 +1,7 @@
 """A whole run on one machine: the federation over an engine, the baselines, the summary and the report."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def simulate(
     if run.state["state"] == "finished":
         return read_json(run.path / "summary.json")
     run.note(state="running", engine=engine)
+    began = time.time()
     try:
         _federate(run, engine, tap)
         for name in run.plan.baselines:
@@ -52,7 +54,7 @@ def simulate(
         run.note(state="interrupted")
         raise
     except Exception as error:
-        reason = _why(run, error)
+        reason = _why(run, error, began)
         run.note(state="failed", reason=reason)
         emit(run.path, "failed", reason=reason)
         if isinstance(error, FedgrowError):
@@ -98,12 +100,16 @@ def _baseline(run: RunFolder, name: str) -> None:
         write_json(result, {"participants": dict(zip(run.plan.names, metrics, strict=True))})
 
 
-def _why(run: RunFolder, error: Exception) -> str:
+def _why(run: RunFolder, error: Exception, began: float) -> str:
     """Say why a run failed; the simulation sees every site's own log, which a real coordinator does not."""
     reason = str(error)
     if isinstance(error, FedgrowError) and "a participant failed" in reason:
         logs = {name: run.participant(name) / "private" / "site.log" for name in run.plan.names}
-        told = [_last(name, log.read_text("utf-8")) for name, log in logs.items() if log.is_file()]
+        told = [
+            _last(name, log.read_text("utf-8"))
+            for name, log in logs.items()
+            if log.is_file() and log.stat().st_mtime >= began
+        ]
         return "\n".join([reason.partition(":")[0], *told])
     return reason
 
