@@ -7,7 +7,6 @@ import yaml
 
 from fedgrow.config.load import parse_plan
 from fedgrow.config.plan import Plan
-from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
 
 PLAN: dict[str, Any] = {
@@ -40,6 +39,5 @@ def tiny_plan(**changes: Any) -> Plan:
 def run_tiny(
     out: Path, *, engine: str = "local", resume: bool = False, tap: Any = None, **changes: Any
 ) -> dict[str, Any]:
-    """Run the tiny plan afresh: nothing is kept from an earlier run in this process."""
-    participant.cache_clear()
+    """Run the tiny plan."""
     return simulate(tiny_plan(**changes), out, engine=engine, resume=resume, tap=tap)

@@ -78,7 +78,7 @@ def test_the_last_of_two_settings_counts():
 
 
 def test_a_value_may_hold_an_equals_sign():
-    assert parsed("name=a=b").name == "a=b"
+    assert parsed("data.text=a=b").data.text == "a=b"
 
 
 @pytest.mark.parametrize("setting", ["rounds", "=3", ""])

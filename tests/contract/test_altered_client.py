@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from flwr.app import Array, Message
+from flwr.app import Array, Message, RecordDict
 
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS
+from fedgrow.exchange.wire import become_server
 from fedgrow.federated import client_app
+from fedgrow.federated.local_grid import FIRST_NODE, LocalGrid
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.atomic import read_json
 from tests.federation import run_tiny
@@ -66,3 +68,40 @@ def test_an_exceptions_text_does_not_travel(tmp_path, monkeypatch):
     assert b"Weierstrass" not in b"".join(sent)
     log = (tmp_path / "run" / "participants" / "ada" / "private" / "site.log").read_text()
     assert "Weierstrass" in log
+
+
+def test_a_method_that_the_plan_does_not_list_is_refused(tmp_path):
+    """A server cannot turn a site of Fed-Grow into one that sends a whole model."""
+    run_tiny(tmp_path / "run")
+    become_server(1)
+    config = {"run": str(tmp_path / "run"), "method": "fedavg"}
+    grid = LocalGrid(client_app.app, 3, config)
+    reply = next(iter(grid.send_and_receive([Message(RecordDict(), FIRST_NODE, "train.prepare")])))
+    assert reply.has_error()
+    with pytest.raises(FedgrowError, match="not in the plan"):
+        Participant(tmp_path / "run", 0, "fedavg")
+
+
+@pytest.mark.parametrize("kind", ["query.nothing", "train.nothing", "train.grow"])
+def test_no_text_of_a_failure_travels_whatever_fails(tmp_path, monkeypatch, kind):
+    """Before there is a participant, in no handler at all, and when even the log cannot be written."""
+
+    def full(site, error):
+        raise OSError("/private/path is full")
+
+    monkeypatch.setattr(client_app, "write_log", full)
+    sent: list[bytes] = []
+    for run in (tmp_path / "no such patient", tmp_path / "run"):
+        if run.name == "run":
+            run_tiny(run)
+        grid = LocalGrid(
+            client_app.app,
+            3,
+            {"run": str(run), "method": "dual-ligo"},
+            lambda way, data: sent.append(data) if way == "up" else None,
+        )
+        reply = next(iter(grid.send_and_receive([Message(RecordDict(), FIRST_NODE, kind)])))
+        assert reply.has_error()
+    everything = b"".join(sent)
+    for word in (b"patient", b"plan.yaml", b"/private", b"ada", b"registered", b"Errno"):
+        assert word not in everything

@@ -8,18 +8,25 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from fedgrow.errors import ContractError
 from fedgrow.exchange.contract import EVALUATE, GROW, PREPARE, Contract
 from fedgrow.exchange.records import to_record
-from fedgrow.federated.flower import become_server
+from fedgrow.exchange.wire import become_server, to_bytes
 
 SHARED = {"map/stream.out": torch.zeros(3, 2), "depth.mix/x": torch.ones(2)}
-CONTRACT = Contract.of(SHARED, ("accuracy",), participant=1)
+CONTRACT = Contract.of(SHARED, ("loss", "accuracy"), participant=1)
+
+
+def request(kind: str = GROW) -> Message:
+    become_server(1)
+    return Message(RecordDict(), 1001, kind, group_id="3")
 
 
 def reply(kind: str = GROW, **records) -> Message:
-    become_server(1)
     metrics = {"participant": 1, "num-examples": 5, "loss": 0.5}
     content = {"metrics": MetricRecord(metrics), "arrays": to_record(SHARED)} | records
-    request = Message(RecordDict(), 1001, kind)
-    return Message(RecordDict({k: v for k, v in content.items() if v is not None}), reply_to=request)
+    return Message(RecordDict({k: v for k, v in content.items() if v is not None}), reply_to=request(kind))
+
+
+def keep(kind: str = GROW, **records) -> Message:
+    return CONTRACT.keep(request(kind), reply(kind, **records))
 
 
 def metrics(**values) -> MetricRecord:
@@ -32,9 +39,9 @@ def arrays(**changes) -> ArrayRecord:
 
 
 def test_what_is_listed_passes():
-    CONTRACT.check(reply())
-    CONTRACT.check(reply(PREPARE, arrays=None, metrics=metrics()))
-    CONTRACT.check(reply(EVALUATE, arrays=None, metrics=metrics(loss=1.0, accuracy=0.5)))
+    assert set(keep().content["arrays"]) == set(SHARED)
+    assert dict(keep(PREPARE, arrays=None, metrics=metrics()).content["metrics"])["num-examples"] == 5
+    assert keep(EVALUATE, arrays=None, metrics=metrics(loss=1.0, accuracy=0.5)).has_content()
 
 
 def padded() -> Array:
@@ -54,9 +61,15 @@ REFUSED = {
     "a list as metric": ({"metrics": metrics(loss=[0.5, 0.6])}, "loss"),
     "a metric that is not finite": ({"metrics": metrics(loss=float("inf"))}, "loss"),
     "another participant's number": (
-        {"metrics": MetricRecord({"participant": 2, "num-examples": 5})},
+        {"metrics": MetricRecord({"participant": 2, "num-examples": 5, "loss": 0.5})},
         "participant",
     ),
+    "a metric less": ({"metrics": metrics()}, "loss"),
+    "fewer than one example": (
+        {"metrics": MetricRecord({"participant": 1, "num-examples": -7, "loss": 0.5})},
+        "num-examples",
+    ),
+    "a whole number as a loss": ({"metrics": metrics(loss=1)}, "loss"),
     "a record more": ({"state": ConfigRecord({"blob": b"weights"})}, "state"),
     "a second array record": ({"more": to_record(SHARED)}, "more"),
 }
@@ -65,14 +78,38 @@ REFUSED = {
 @pytest.mark.parametrize(("records", "named"), REFUSED.values(), ids=REFUSED)
 def test_what_is_not_listed_is_refused_and_named(records, named):
     with pytest.raises(ContractError, match=named):
-        CONTRACT.check(reply(**records))
+        keep(**records)
 
 
 def test_arrays_leave_with_no_other_message():
     with pytest.raises(ContractError, match="arrays"):
-        CONTRACT.check(reply(EVALUATE, metrics=metrics(loss=1.0)))
+        keep(EVALUATE, metrics=metrics(loss=1.0, accuracy=0.5))
 
 
 def test_an_unknown_message_type_is_refused():
     with pytest.raises(ContractError, match=r"query\.weights"):
-        CONTRACT.check(reply("query.weights", arrays=None))
+        keep("query.weights", arrays=None)
+
+
+def test_metadata_of_the_reply_does_not_travel():
+    handed_in = reply()
+    for field in ("_group_id", "_message_id", "_reply_to_message_id", "_message_type"):
+        handed_in.metadata.__dict__[field] = "patient Weierstrass"
+    assert b"Weierstrass" in to_bytes(handed_in)
+    assert b"Weierstrass" not in to_bytes(CONTRACT.keep(request(), handed_in))
+
+
+def test_the_layout_of_the_bytes_does_not_travel():
+    matrix = SHARED["map/stream.out"].numpy() + np.arange(2, dtype=np.float32)
+    plain, turned = Array(matrix), Array(np.asfortranarray(matrix))
+    assert plain.data != turned.data
+    sent = [
+        keep(arrays=arrays(**{"map/stream.out": a})).content["arrays"]["map/stream.out"]
+        for a in (plain, turned)
+    ]
+    assert sent[0].data == sent[1].data
+
+
+def test_arrays_do_not_answer_another_question():
+    with pytest.raises(ContractError, match="arrays"):
+        CONTRACT.keep(request(EVALUATE), reply(GROW))

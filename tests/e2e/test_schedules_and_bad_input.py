@@ -1,6 +1,7 @@
 """Schedules over the whole way, and input that a run declares how to handle."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -84,3 +85,50 @@ def test_an_empty_shard_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(FedgrowError, match="examples"):
         run_tiny(tmp_path / "run", partition={"kind": "iid", "min_examples": 1000})
     assert not (tmp_path / "run").exists()
+
+
+def test_every_baseline_runs_beside_two_phases(tmp_path):
+    schedule = {"kind": "two-phase", "rounds": 2, "steps": 2, "local_steps": 2}
+    summary = run_tiny(tmp_path / "run", schedule=schedule, baselines=["small", "independent", "fedavg"])
+    assert set(summary["baselines"]) == {"small", "independent", "fedavg"}
+
+
+def test_fedavg_averages_only_what_is_the_same_everywhere(tmp_path):
+    rng = np.random.default_rng(0)
+    file = tmp_path / "large.npz"
+    np.savez(file, images=rng.integers(0, 16, (40, 16, 16)).astype(np.uint8), labels=np.arange(40) % 2)
+    own = {"source": str(file), "image": "images", "label": "labels"}
+    people = [PLAN["participants"][0] | {"data": own}, *PLAN["participants"][1:]]
+    run_tiny(tmp_path / "run", participants=people, baselines=["fedavg"])
+    shared = RunFolder(tmp_path / "run").state["fedavg_shared"]
+    assert "vit.embeddings.position_embeddings" not in shared  # 16 patches here, 4 there
+    assert "vit.layers.0.mlp.fc1.weight" in shared
+    assert not [name for name in shared if "classifier" in name]
+
+
+def test_another_run_at_the_same_path_starts_afresh(tmp_path):
+    run_tiny(tmp_path / "run")
+    first = (tmp_path / "run" / "operator" / "operator.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "run")
+    run_tiny(tmp_path / "run", seed=7)
+    second = (tmp_path / "run" / "operator" / "operator.safetensors").read_bytes()
+    run_tiny(tmp_path / "elsewhere", seed=7)
+    assert second == (tmp_path / "elsewhere" / "operator" / "operator.safetensors").read_bytes() != first
+
+
+def test_settings_that_make_no_model_are_told_as_such(tmp_path):
+    with pytest.raises(FedgrowError, match="model_settings"):
+        run_tiny(tmp_path / "run", model_settings={"patch_size": 4, "hidden_act": "nonsense"})
+
+
+def test_only_metrics_of_the_plan_leave(tmp_path):
+    run_tiny(tmp_path / "run", metrics=["accuracy"])
+    record = read_json(tmp_path / "run" / "rounds" / "0002" / "round.json")
+    assert set(record["metrics"]) == {"train_loss", "accuracy"}
+
+
+def test_why_a_run_failed_is_told_but_not_written_where_it_might_travel(tmp_path):
+    with pytest.raises(FedgrowError, match="the loss is"):
+        run_tiny(tmp_path / "run", prepare={"steps": 3, "learning_rate": 1e30})
+    for name in ("run.json", "events.jsonl"):
+        assert "loss is" not in (tmp_path / "run" / name).read_text()

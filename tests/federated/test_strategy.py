@@ -7,8 +7,8 @@ from flwr.app import ArrayRecord, Error, Message, MetricRecord, RecordDict
 
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.records import to_record
+from fedgrow.exchange.wire import become_server
 from fedgrow.federated.client_app import app
-from fedgrow.federated.flower import become_server
 from fedgrow.federated.local_grid import LocalGrid
 from fedgrow.federated.strategy import STRATEGIES, Rounds, in_order, metrics_of
 
@@ -82,6 +82,17 @@ def test_a_restored_strategy_goes_on_as_if_it_had_not_stopped(name, options):
     expected, found = values(one_round(unbroken, 2, middle)), values(one_round(restored, 2, middle))
     for key in expected:
         np.testing.assert_array_equal(expected[key], found[key])
+
+
+@pytest.mark.parametrize("option", ["fraction_train", "weighted_by_key", "min_train_nodes"])
+def test_who_takes_part_is_not_an_option(option):
+    with pytest.raises(FedgrowError, match=option):
+        Rounds("FedAvg", 2, {option: 1})
+
+
+def test_too_few_participants_for_a_robust_strategy_are_refused():
+    with pytest.raises(FedgrowError, match="needs 7 participants, there are 3"):
+        Rounds("Bulyan", 3, {"num_malicious_nodes": 1})
 
 
 def test_an_unknown_option_is_named():

@@ -56,7 +56,7 @@ def test_growth_starts_at_the_small_models_function(name):
 def test_what_is_declared_exact_is_and_what_is_not_is_not(name, changes, exact):
     learner = dual(name, **changes)
     at_start = logits(learner, name, learner.shared_start(), learner.private_start())
-    assert learner.starts_exact == exact
+    assert learner.declared.startswith("exact") == exact
     assert torch.allclose(at_start, tiny.logits(small(name), batch(name)), rtol=0, atol=1e-5) == exact
 
 

@@ -1,11 +1,18 @@
 """Tokenizers: learned from a participant's own texts, or loaded."""
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
+from fedgrow.architectures import Shape
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks import TASKS
 from fedgrow.tasks.tokenizers import digest, learn, tokenizer_for
+from tests import tiny
 from tests.tasks.making import entry, plan, texts, tokenizer
+
+SMALL = Shape(layers=1, width=8, heads=2, ffn=8)
 
 TEXTS = ["the cat sat on the mat", "the dog ran to the cat", "a bird, a tree: naïve façade 🐦"] * 4
 
@@ -65,3 +72,17 @@ def test_it_is_learned_from_training_texts_only(task):
     shard = texts(*seen.texts, *held_out.texts)
     made = TASKS[task].codec(plan(task, vocabulary={"size": 320}), entry(), shard, None, seen)
     assert made.vocabulary_digest() == digest(learn(TEXTS, 320))
+
+
+def test_a_model_folder_without_a_tokenizer_is_refused(tmp_path):
+    """transformers makes an empty one of it, for which every word is unknown."""
+    tiny.model("bert", SMALL).save_pretrained(tmp_path)
+    with pytest.raises(FedgrowError, match=r"there is no tokenizer at .*participants\[\]\.tokenizer"):
+        tokenizer_for(entry(tmp_path), ["a text"], 300)
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
+    words = Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    with pytest.raises(FedgrowError, match="neither a padding nor an end token"):
+        tokenizer_for(entry(tokenizer=str(tmp_path)), ["a text"], 300)

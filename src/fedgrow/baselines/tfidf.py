@@ -2,11 +2,11 @@
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, precision_score
 from sklearn.pipeline import make_pipeline
 
 from fedgrow.federated.client_app import participant
 from fedgrow.runs.folder import RunFolder
+from fedgrow.tasks.classification import quality
 
 TASKS = ("sequence-classification",)
 
@@ -24,13 +24,5 @@ def run(folder: RunFolder) -> list[dict[str, float]]:
                 TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=1000, C=10.0)
             )
             predicted = list(model.fit(train.texts, train.labels).predict(test.texts))
-        results.append(
-            {
-                "accuracy": float(accuracy_score(test.labels, predicted)),
-                "macro_precision": float(
-                    precision_score(test.labels, predicted, average="macro", zero_division=0)
-                ),
-                "macro_f1": float(f1_score(test.labels, predicted, average="macro", zero_division=0)),
-            }
-        )
+        results.append(quality(test.labels, predicted))
     return results

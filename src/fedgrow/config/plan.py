@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from fedgrow.architectures import Shape, families
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of plans and participants: they become folders
 Task = Literal["sequence-classification", "image-classification", "causal-language-modelling"]
 
 
@@ -74,7 +75,7 @@ class TrainingPlan(Frozen):
     """Local training at a participant."""
 
     batch_size: PositiveInt = 32
-    max_length: PositiveInt = 64
+    max_length: Annotated[int, Field(ge=2, description="tokens; the longest text or block")] = 64
     head_learning_rate: PositiveFloat = 1e-3
     small_learning_rate: PositiveFloat = 1e-4
     model_learning_rate: PositiveFloat = Field(1e-3, description="for whole models: from-scratch baselines")
@@ -85,7 +86,6 @@ class TrainingPlan(Frozen):
     not_finite: Literal["stop", "skip"] = Field(
         "stop", description="what to do with a step whose loss is not finite"
     )
-    device: Literal["cpu"] = "cpu"
 
 
 class PreparePlan(Frozen):
@@ -105,7 +105,7 @@ class StrategyPlan(Frozen):
 class ParticipantPlan(Frozen):
     """One participant: its name, its small model (a folder, a hub id, or a shape to pre-train), and its data, if its own."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=NAME)]
     model: str | Shape
     data: DataPlan | None = None
     prepare: PreparePlan | None = None
@@ -123,8 +123,8 @@ class VocabularyPlan(Frozen):
 class Plan(Frozen):
     """A run: what grows into what, who takes part, and how."""
 
-    name: str = "run"
-    seed: NonNegativeInt = 0
+    name: Annotated[str, Field(pattern=NAME)] = "run"
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     task: Task
     family: str | None = Field(None, description="needed when every small model is pre-trained in the run")
     large: Shape
@@ -142,6 +142,9 @@ class Plan(Frozen):
         {}, description="configuration values of small models made in the run, such as patch_size"
     )
     participants: Annotated[tuple[ParticipantPlan, ...], Field(min_length=1)]
+    metrics: tuple[str, ...] = Field(
+        (), description="metrics of evaluation that may leave; default: loss and the task's"
+    )
     baselines: tuple[str, ...] = ()
 
     @model_validator(mode="after")

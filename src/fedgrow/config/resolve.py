@@ -13,6 +13,9 @@ from fedgrow.federated.strategy import STRATEGIES, Rounds
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
 from fedgrow.methods.dual_ligo import make_operator
+from fedgrow.tasks import TASKS
+
+FROM_DATA = ("image_size", "num_channels", "num_labels", "id2label", "label2id", "vocab_size")
 
 
 def resolve(plan: Plan) -> Plan:
@@ -52,7 +55,16 @@ def resolve(plan: Plan) -> Plan:
     what = "the intermediate to the large shape"
     _operator("operator", plan.operator, family, intermediate, plan.large, what)
     Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
-    return plan.model_copy(update={"family": family.family, "intermediate": intermediate})
+    metrics = _metrics(plan)
+    return plan.model_copy(update={"family": family.family, "intermediate": intermediate, "metrics": metrics})
+
+
+def _metrics(plan: Plan) -> tuple[str, ...]:
+    possible = ("loss", *TASKS[plan.task].metrics)
+    for name in plan.metrics:
+        if name not in possible:
+            raise FedgrowError(f"metrics: {name!r} is unknown; {plan.task} has {', '.join(possible)}")
+    return plan.metrics or possible
 
 
 def _models(plan: Plan) -> tuple[Family, dict[str, Shape]]:
@@ -98,6 +110,8 @@ def _settings(plan: Plan, family: Family) -> None:
             raise FedgrowError(
                 f"model_settings.{name}: each participant's model says it, as a shape; leave it out"
             )
+        if name in FROM_DATA:
+            raise FedgrowError(f"model_settings.{name}: the participant's data says it; leave it out")
         if not hasattr(config, name):
             raise FedgrowError(f"model_settings.{name}: a {family.family} configuration has no such value")
 

@@ -6,13 +6,14 @@ plan, and the scalar metrics that are listed here. Anything else, however small,
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from fedgrow.errors import ContractError
+from fedgrow.exchange.records import to_record
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 PREPARE, LOCAL, GROW, EVALUATE, SAVE = (
@@ -39,58 +40,56 @@ class Contract:
 
     Attributes:
         arrays: the arrays of Global-LiGO, by name.
-        task_metrics: names of the task's metrics.
+        evaluation: names of the metrics that the plan lists for evaluation.
         participant: the participant's number in the plan.
-        with_arrays: message types whose reply carries the arrays.
     """
 
     arrays: Mapping[str, ArraySpec]
-    task_metrics: tuple[str, ...]
+    evaluation: tuple[str, ...]
     participant: int
-    with_arrays: frozenset[str] = field(default=frozenset({GROW}))
 
     @classmethod
-    def of(cls, shared: Mapping[str, Tensor], task_metrics: tuple[str, ...], participant: int) -> "Contract":
+    def of(cls, shared: Mapping[str, Tensor], evaluation: tuple[str, ...], participant: int) -> "Contract":
         """Make the contract for these shared tensors."""
         specs = {n: ArraySpec(tuple(t.shape), str(t.numpy().dtype)) for n, t in shared.items()}
-        return cls(specs, task_metrics, participant)
+        return cls(specs, evaluation, participant)
 
     def metrics(self, message_type: str) -> frozenset[str]:
-        """Return the metrics that a reply to this type of message may hold."""
+        """Return the metrics that a reply to this type of message holds; none for a type that is not in the plan."""
         always = {WEIGHT, PARTICIPANT}
-        return frozenset(
-            {
-                PREPARE: always,
-                LOCAL: always | {"loss"},
-                GROW: always | {"loss"},
-                EVALUATE: always | {"loss", *self.task_metrics},
-                SAVE: always,
-            }.get(message_type, set())
-        )
+        listed = {
+            PREPARE: always,
+            LOCAL: always | {"loss"},
+            GROW: always | {"loss"},
+            EVALUATE: always | set(self.evaluation),
+            SAVE: always,
+        }
+        return frozenset(listed.get(message_type, set()))
 
-    def check(self, reply: Message) -> None:
-        """Check a reply.
+    def keep(self, request: Message, reply: Message) -> Message:
+        """Check a reply and return the message that travels: made anew from the checked values and nothing else.
+
+        Metadata of the reply that was handed in, and the layout of its bytes, do not travel.
 
         Raises:
             ContractError: the reply holds anything that is not listed; the text names it, so it must stay at the site.
         """
-        kind = reply.metadata.message_type
-        allowed = self.metrics(kind)
-        if not allowed:
+        kind = request.metadata.message_type
+        listed = self.metrics(kind)
+        if not listed:
             raise ContractError(f"messages of type {kind!r} are not in the plan")
         if reply.has_error():
             raise ContractError("an error reply was made outside the contract")
-        content = reply.content
-        expected = {METRICS, ARRAYS} if kind in self.with_arrays else {METRICS}
-        if set(content) != expected:
-            raise ContractError(
-                f"reply to {kind} holds records {sorted(content)}; the plan lists {sorted(expected)}"
-            )
+        expected = {METRICS, ARRAYS} if kind == GROW else {METRICS}
+        if set(reply.content) != expected:
+            found = sorted(reply.content)
+            raise ContractError(f"reply to {kind} holds records {found}; the plan lists {sorted(expected)}")
+        content = RecordDict({METRICS: self._metrics(reply.content, listed)})
         if ARRAYS in expected:
-            self._check_arrays(content)
-        self._check_metrics(content, allowed)
+            content[ARRAYS] = to_record(self._arrays(reply.content))
+        return Message(content, reply_to=request)
 
-    def _check_arrays(self, content: RecordDict) -> None:
+    def _arrays(self, content: RecordDict) -> dict[str, np.ndarray]:
         record = content[ARRAYS]
         if not isinstance(record, ArrayRecord):
             raise ContractError(f"record {ARRAYS!r} is a {type(record).__name__}, not an ArrayRecord")
@@ -99,6 +98,7 @@ class Contract:
             raise ContractError(
                 f"arrays not in the plan: {extra or 'none'}; arrays of the plan not sent: {missing or 'none'}"
             )
+        checked = {}
         for name, spec in self.arrays.items():
             array = record[name]
             found = ArraySpec(tuple(array.shape), array.dtype)
@@ -109,22 +109,28 @@ class Contract:
                 raise ContractError(
                     f"the bytes of array {name!r} decode to {values.dtype}{values.shape}, not {spec}"
                 )
-            if array.data != Array(values).data:
+            if len(array.data) != len(Array(values).data):
                 raise ContractError(f"the bytes of array {name!r} hold more than its values")
             if not np.isfinite(values).all():
                 raise ContractError(f"array {name!r} holds values that are not finite")
+            checked[name] = values
+        return checked
 
-    def _check_metrics(self, content: RecordDict, allowed: frozenset[str]) -> None:
+    def _metrics(self, content: RecordDict, listed: frozenset[str]) -> MetricRecord:
         record = content[METRICS]
         if not isinstance(record, MetricRecord):
             raise ContractError(f"record {METRICS!r} is a {type(record).__name__}, not a MetricRecord")
-        extra = sorted(set(record) - allowed)
-        if extra:
-            raise ContractError(f"metrics not in the plan: {extra}; listed are {sorted(allowed)}")
-        for name, value in record.items():
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ContractError(f"metric {name!r} is {value!r}, not one finite number")
-        if record.get(PARTICIPANT) != self.participant:
+        extra, missing = sorted(set(record) - listed), sorted(listed - set(record))
+        if extra or missing:
             raise ContractError(
-                f"metric {PARTICIPANT!r} is {record.get(PARTICIPANT)!r}, not {self.participant}"
+                f"metrics not in the plan: {extra or 'none'}; metrics of the plan not sent: {missing or 'none'}"
             )
+        for name, value in record.items():
+            kind = int if name in (WEIGHT, PARTICIPANT) else float
+            if type(value) is not kind or not math.isfinite(value):
+                raise ContractError(f"metric {name!r} is {value!r}, not one finite {kind.__name__}")
+        if record[PARTICIPANT] != self.participant:
+            raise ContractError(f"metric {PARTICIPANT!r} is {record[PARTICIPANT]!r}, not {self.participant}")
+        if not 0 < int(record[WEIGHT]) < 2**31:  # type: ignore[arg-type]
+            raise ContractError(f"metric {WEIGHT!r} is {record[WEIGHT]!r}, not a number of examples")
+        return MetricRecord({name: record[name] for name in sorted(record)})

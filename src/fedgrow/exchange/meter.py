@@ -7,7 +7,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from fedgrow.federated.flower import to_bytes
+from fedgrow.exchange.wire import to_bytes
 
 
 class MeteredGrid(Grid):

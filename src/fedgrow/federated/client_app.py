@@ -1,12 +1,12 @@
 """The ClientApp: translates messages into what a participant does, behind the contract."""
 
+import contextlib
 import logging
 from functools import lru_cache
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
 from fedgrow.errors import ContractError, FedgrowError
@@ -33,26 +33,32 @@ def participant_of(context: Context) -> Participant:
     return participant(str(config["run"]), int(context.node_config["partition-id"]), str(config["method"]))
 
 
-def keep_the_contract(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Check every reply before it leaves, and let no exception's text travel.
+class SiteApp(ClientApp):
+    """A ClientApp that lets nothing out but what the contract lists: neither in replies nor in exceptions."""
 
-    Raises:
-        SiteError: the participant failed, or its reply broke the contract; details are in its own log only.
-    """
-    site = participant_of(context)
-    where = f"participant {site.index}: see private/site.log in its folder"
-    try:
-        with one_thread():
-            reply = call_next(message, context)
-            Contract.of(site.shared_start, site.task.metrics, site.index).check(reply)
-    except ContractError as error:
-        write_log(site, error)
-        raise SiteError(f"{where} (the reply broke the contract and was not sent)") from None
-    except Exception as error:
-        write_log(site, error)
-        raise SiteError(where) from None
-    emit(site.run.path, "reply", participant=site.index, to=message.metadata.message_type)
-    return reply
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Carry out a message.
+
+        Raises:
+            SiteError: anything went wrong; what and why is in the participant's own log only.
+        """
+        site: Participant | None = None
+        try:
+            site = participant_of(context)
+            with one_thread():
+                reply = super().__call__(message, context)
+                contract = Contract.of(site.shared_start, site.plan.metrics, site.index)
+                kept = contract.keep(message, reply)
+            emit(site.run.path, "reply", participant=site.index, to=message.metadata.message_type)
+            return kept
+        except Exception as error:
+            if site is not None:
+                with contextlib.suppress(Exception):  # a full disk must not make a text travel
+                    write_log(site, error)
+            refused = (
+                " (its reply broke the contract and was not sent)" if isinstance(error, ContractError) else ""
+            )
+        raise SiteError(f"see private/site.log in the participant's folder{refused}")
 
 
 def write_log(site: Participant, error: Exception) -> None:
@@ -74,7 +80,7 @@ def write_log(site: Participant, error: Exception) -> None:
     handler.close()
 
 
-app = ClientApp(mods=[keep_the_contract])
+app = SiteApp()
 
 
 @app.train("prepare")
@@ -105,7 +111,8 @@ def train_grow(message: Message, context: Context) -> Message:
 def evaluate_grow(message: Message, context: Context) -> Message:
     """Evaluate on the participant's own held-out data."""
     site = participant_of(context)
-    return reply_with(message, site, site.evaluate_round(arrays_of(message), round_of(message)))
+    metrics = site.evaluate_round(arrays_of(message), round_of(message))
+    return reply_with(message, site, {name: metrics[name] for name in site.plan.metrics})
 
 
 @app.query("save")

@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.run import Run
 
-from fedgrow.federated.flower import become_server, error_reply, from_bytes, set_message_id, to_bytes
+from fedgrow.exchange.wire import become_server, error_reply, from_bytes, set_message_id, to_bytes
 
 Tap = Callable[[Literal["up", "down"], bytes], None]
 RUN_ID = 1

@@ -3,6 +3,7 @@
 Nothing here knows of messages; ``client_app`` translates. Everything private stays under the participant's folder.
 """
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,8 @@ class Participant:
     def __init__(self, run: Path, index: int, method: str = "dual-ligo") -> None:
         self.run = RunFolder(run)
         self.plan: Plan = self.run.plan
+        if method != "dual-ligo" and method not in self.plan.baselines:
+            raise FedgrowError(f"method {method!r} is not in the plan; nothing of it may leave")
         self.index, self.method = index, method
         self.entry: ParticipantPlan = self.plan.participants[index]
         self.name = self.entry.name
@@ -133,11 +136,17 @@ class Participant:
             self._check_vocabulary(values.get("vocab_size"), model)
         else:
             family = families()[self.plan.family or ""]
-            config = AutoConfig.for_model(
-                family.model_type,
-                **family.config_values(self.entry.model) | values | self.plan.model_settings,
-            )
-            model, fresh = new_model(config, self.task.name, seed=seed), []
+            settings = family.config_values(self.entry.model) | values | self.plan.model_settings
+            try:
+                model, fresh = (
+                    new_model(AutoConfig.for_model(family.model_type, **settings), self.task.name, seed=seed),
+                    [],
+                )
+            except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+                raise FedgrowError(
+                    f"participant {self.name}: no {family.family} can be made with model_settings "
+                    f"{self.plan.model_settings} for this data ({type(error).__name__}: {error})"
+                ) from None
         return model, fresh
 
     def _check_vocabulary(self, size: int | None, model: Any) -> None:
@@ -165,7 +174,7 @@ class Participant:
         if self.method == "dual-ligo":
             return DualLigo(self.small_model, self.plan)
         if self.method == "fedavg":
-            return scratch(self.small_model, self.plan, share_vocabulary=self.run.common_vocabulary)
+            return scratch(self.small_model, self.plan, shared=self.run.state.get("fedavg_shared", ()))
         raise FedgrowError(
             f"method {self.method!r} is not federated; choose from {', '.join(SHARED_METHODS)}"
         )
@@ -186,12 +195,16 @@ class Participant:
 
     def train_round(self, shared: Mapping[str, Tensor], server_round: int) -> Fitted:
         """Train for one federated round and keep the private tensors; running a round again gives the same."""
-        if server_round == 1 and self.plan.schedule.kind == "joint":
+        schedule = self.plan.schedule
+        two_phase = schedule.kind == "two-phase"
+        steps = schedule.steps
+        if server_round == 1 and (not two_phase or self.method != "dual-ligo"):
+            steps += schedule.local_steps if two_phase else 0  # who has no first phase gets its steps here
             private: Tensors = self.learner.private_start()
         else:
             private = self.state.load(server_round - 1)
-        phase: Phase = "joint" if self.plan.schedule.kind == "joint" else "grow"
-        fitted = self.fit(self.learner, shared, private, phase, self.plan.schedule.steps, server_round)
+        phase: Phase = "grow" if two_phase else "joint"
+        fitted = self.fit(self.learner, shared, private, phase, steps, server_round)
         self.state.save(server_round, fitted.private)
         return fitted
 
@@ -272,8 +285,14 @@ class Participant:
         except FedgrowError as error:
             when = "while its small model was readied" if prepare else f"in round {server_round}"
             raise FedgrowError(f"participant {self.name}, {when}: {error}") from None
-        if fitted.skipped:  # a local event; it does not travel
-            emit(self.run.path, "skipped", participant=self.index, round=server_round, steps=fitted.skipped)
+        if fitted.skipped:  # for the participant's eyes only
+            emit(
+                self.folder / "private",
+                "skipped",
+                participant=self.index,
+                round=server_round,
+                steps=fitted.skipped,
+            )
         return fitted
 
     def evaluate(
@@ -281,7 +300,12 @@ class Participant:
     ) -> dict[str, float]:
         """Return loss and metrics of a learner on this participant's held-out data."""
         size = self.plan.training.batch_size
-        return evaluate(learner, shared, private, self.test_data, self.codec, self.task, size)
+        metrics = evaluate(learner, shared, private, self.test_data, self.codec, self.task, size)
+        if not all(math.isfinite(value) for value in metrics.values()):
+            raise FedgrowError(
+                f"participant {self.name}: {metrics} on its held-out data; lower the learning rates"
+            )
+        return metrics
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -7,14 +7,16 @@ from time import monotonic, sleep
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
+from torch import Tensor
 
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT
 from fedgrow.exchange.meter import MeteredGrid
 from fedgrow.exchange.records import to_record
 from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
-from fedgrow.federated.participant import Participant
 from fedgrow.federated.strategy import Rounds, in_order, metrics_of, readdress
+from fedgrow.methods.dual_ligo import global_operator
+from fedgrow.runs.atomic import read_tensors
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 
@@ -56,7 +58,7 @@ class Federation:
             self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
         while last.server_round < total:
             last = self._round(last.server_round + 1, to_record(last.arrays))
-        if self.method == "dual-ligo":
+        if self.method == "dual-ligo" and last.total_up is None:
             self._ask(SAVE, total, to_record(last.arrays))
             self.checkpoints.write(replace(last, total_up=self.grid.up, total_down=self.grid.down))
             self._emit("saved")
@@ -65,10 +67,16 @@ class Federation:
         """Have the small models readied, and with them, in two phases, Local-LiGO."""
         self._ask(PREPARE, 0, None)
         self._emit("prepared")
-        arrays = to_record(Participant(self.run_folder.path, 0, self.method).shared_start)
+        arrays = to_record(self._start())
         if self.plan.schedule.kind == "two-phase" and self.method == "dual-ligo":
             self._ask(LOCAL, 0, arrays)
         return self._checkpoint(0, arrays, {})
+
+    def _start(self) -> dict[str, Tensor]:
+        """Return what everyone starts from: it follows from the plan, or a baseline has laid it down."""
+        if self.method == "dual-ligo":
+            return global_operator(self.plan, self.run_folder.family).initial()
+        return read_tensors(self.run_folder.baseline(self.method) / "start.safetensors")
 
     def _round(self, server_round: int, arrays: ArrayRecord) -> Checkpoint:
         replies = self._exchange(self.rounds.train(server_round, arrays, self.grid))

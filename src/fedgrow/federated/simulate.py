@@ -10,12 +10,13 @@ from fedgrow.config.plan import Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import app as client_app
+from fedgrow.federated.client_app import participant
 from fedgrow.federated.local_grid import Tap, run_local
 from fedgrow.federated.server_app import app as server_app
 from fedgrow.report.summary import write_results
 from fedgrow.runs.atomic import read_json, write_json
 from fedgrow.runs.events import emit
-from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.folder import RunFolder, forget_sources
 
 ENGINES = ("local", "ray")
 
@@ -40,8 +41,9 @@ def simulate(
     """
     if engine not in ENGINES:
         raise FedgrowError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
+    forget()
     run = _open_or_create(plan, out, engine, resume)
-    if run.state["state"] == "finished":
+    if run.state["state"] == "finished" and (run.path / "summary.json").is_file():
         return read_json(run.path / "summary.json")
     run.note(state="running", engine=engine)
     began = time.time()
@@ -54,15 +56,20 @@ def simulate(
         run.note(state="interrupted")
         raise
     except Exception as error:
-        reason = _why(run, error, began)
-        run.note(state="failed", reason=reason)
-        emit(run.path, "failed", reason=reason)
+        run.note(state="failed")  # why is told to the user, not written where it might travel
+        emit(run.path, "failed")
         if isinstance(error, FedgrowError):
-            raise FedgrowError(f"{reason}\nthe run stopped in {run.path}") from None
+            raise FedgrowError(f"{_why(run, error, began)}\nthe run stopped in {run.path}") from None
         raise
     run.note(state="finished")
     emit(run.path, "finished")
     return summary
+
+
+def forget() -> None:
+    """Forget what earlier runs in this process kept in memory: another run may lie at the same path."""
+    participant.cache_clear()
+    forget_sources()
 
 
 def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> RunFolder:

@@ -1,7 +1,7 @@
 """Flower's strategies, made to speak fedgrow's messages and to sum in a fixed order.
 
 Replies are sorted by participant before Flower's own aggregation sees them, so that the sum has one order and one
-type (float32), whatever engine carried the messages. Add a strategy by adding its name here.
+type (float32), whatever engine carried the messages. Add a strategy by adding a line here.
 """
 
 from collections.abc import Iterable
@@ -26,21 +26,23 @@ from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, EVALUATE, GROW, METRICS, PARTICIPANT
 from fedgrow.exchange.records import to_record
 
-STRATEGIES: dict[str, type[FedAvg]] = {
-    s.__name__: s
-    for s in (
-        FedAvg,
-        FedAvgM,
-        FedAdam,
-        FedAdagrad,
-        FedYogi,
-        FedMedian,
-        FedTrimmedAvg,
-        Krum,
-        MultiKrum,
-        Bulyan,
-    )
+ADAPTIVE = ("eta", "eta_l", "tau")
+
+# each with its own options; those that say who takes part are fedgrow's to set
+STRATEGIES: dict[str, tuple[type[FedAvg], tuple[str, ...]]] = {
+    "FedAvg": (FedAvg, ()),
+    "FedAvgM": (FedAvgM, ("server_learning_rate", "server_momentum")),
+    "FedAdam": (FedAdam, (*ADAPTIVE, "beta_1", "beta_2")),
+    "FedAdagrad": (FedAdagrad, ADAPTIVE),
+    "FedYogi": (FedYogi, (*ADAPTIVE, "beta_1", "beta_2")),
+    "FedMedian": (FedMedian, ()),
+    "FedTrimmedAvg": (FedTrimmedAvg, ("beta",)),
+    "Krum": (Krum, ("num_malicious_nodes",)),
+    "MultiKrum": (MultiKrum, ("num_malicious_nodes", "num_nodes_to_select")),
+    "Bulyan": (Bulyan, ("num_malicious_nodes",)),
 }
+# how many participants a strategy needs for so many malicious ones, as its paper says
+NEEDED = {"Krum": (2, 3), "MultiKrum": (2, 3), "Bulyan": (4, 3)}
 
 
 class Rounds:
@@ -54,8 +56,21 @@ class Rounds:
 
     def __init__(self, name: str, participants: int, options: dict[str, float | int]) -> None:
         quorum = dict.fromkeys(("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"), participants)
+        kind, known = STRATEGIES[name]
+        for option in options:
+            if option not in known:
+                raise FedgrowError(
+                    f"strategy {name}: it has no option {option!r}; it has {', '.join(known) or 'none'}"
+                )
+        if name in NEEDED:
+            times, more = NEEDED[name]
+            needed = times * int(options.get("num_malicious_nodes", 0)) + more
+            if participants < needed:
+                raise FedgrowError(
+                    f"strategy {name}: it needs {needed} participants, there are {participants}"
+                )
         try:
-            self.strategy = STRATEGIES[name](**quorum, **options)  # type: ignore[arg-type]
+            self.strategy = kind(**quorum, **options)  # type: ignore[arg-type]
         except (TypeError, ValueError) as error:
             reason = str(error).rpartition("() ")[2]
             raise FedgrowError(f"strategy {name}: {reason}; see the options of Flower's {name}") from None
@@ -125,7 +140,7 @@ def in_order(replies: Iterable[Message]) -> list[Message]:
     """Sort replies by participant.
 
     Raises:
-        FedgrowError: a reply is an error; its text comes from the site and holds nothing private.
+        FedgrowError: a reply is an error; a site says no more than that there was one.
     """
     replies = list(replies)
     for reply in replies:

@@ -53,10 +53,15 @@ class DualLigo(Learner):
         self.config: Any = large_config(model.config, family, plan.large, eps)
 
     @property
-    def starts_exact(self) -> bool:
-        """Whether growth is declared to keep the small model's function at the start (docs/exactness.md)."""
+    def declared(self) -> str:
+        """How far growth is declared to keep the small model's function at the start (docs/exactness.md)."""
         operators = (self.local, self.global_)
-        return all(o.start == "exact" and o.stage.width_is_exact for o in operators)
+        if any(o.start != "exact" for o in operators):
+            return "not preserved"
+        if not all(o.stage.width_is_exact for o in operators):
+            return "approximate"
+        deeper = any(o.stage.source.layers < o.stage.target.layers for o in operators)
+        return "exact up to the norms' epsilon" if deeper and self.reading.family.norm == "post" else "exact"
 
     @cached_property
     def module(self) -> nn.Module:

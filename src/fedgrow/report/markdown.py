@@ -3,11 +3,16 @@
 from typing import Any
 
 from fedgrow.baselines import DESCRIPTIONS
-from fedgrow.config.plan import OperatorPlan
+from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.growth import OPERATORS
 from fedgrow.report.markdown_table import table
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks import TASKS
+
+FEDAVG_NOTE = (
+    "The baseline `fedavg` is another federation, simulated beside: there the large model's body itself travels, "
+    "which is what Fed-Grow avoids. Its bytes are not in the figures above; leave it out where even a baseline may not."
+)
 
 
 def report(run: RunFolder, summary: dict[str, Any]) -> str:
@@ -32,6 +37,8 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
         "",
         verdict(summary, metric, task.higher_is_better),
         "",
+        budget(plan),
+        "",
         "## Participants",
         "",
         *table(participant_rows(summary, metric)),
@@ -47,6 +54,7 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
         f"{summary['parameters']['global_operator'] / summary['parameters']['large']:.2%} of the large model's "
         f"{summary['parameters']['large']:,}) and the listed metrics. Small models, heads, Local-LiGO "
         f"(at most {summary['parameters']['local_operator']:,} numbers) and data stayed in `participants/NAME/private`.",
+        *(["", FEDAVG_NOTE] if "fedavg" in plan.baselines else []),
         "",
     ]
     return "\n".join(lines)
@@ -108,6 +116,18 @@ def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
         for p in summary["participants"]
     ]
     return [head, *rows]
+
+
+def budget(plan: Plan) -> str:
+    """Say what every method was given, where they differ, and which way that leans."""
+    schedule = plan.schedule
+    steps = schedule.rounds * schedule.steps + (schedule.local_steps if schedule.kind == "two-phase" else 0)
+    return (
+        f"Budget: {steps} steps a participant for every method but TF-IDF, same shards and batch size. All but federated "
+        f"averaging from scratch begin with small models readied by {plan.prepare.steps} steps on the participant's own "
+        "shard; from scratch there is no such start, at one untuned rate. The small model trained on keeps one optimizer "
+        "throughout, where rounds begin a fresh one: a slight favour to it."
+    )
 
 
 def verdict(summary: dict[str, Any], metric: str, higher: bool) -> str:

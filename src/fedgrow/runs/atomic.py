@@ -66,6 +66,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     fill(part)
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if path.exists():
-        shutil.rmtree(path)
+        path.replace(old)
     part.replace(path)
+    shutil.rmtree(old, ignore_errors=True)

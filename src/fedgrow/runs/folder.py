@@ -121,11 +121,6 @@ class RunFolder:
         return shared_source(self.plan).take(self.partition.shards[name])
 
     @property
-    def common_vocabulary(self) -> bool:
-        """Whether all participants have the same vocabulary (noted by the simulation, which sees them all)."""
-        return bool(self.state.get("common_vocabulary", False))
-
-    @property
     def state(self) -> dict[str, Any]:
         """The run's state record."""
         return read_json(self.path / "run.json")
@@ -138,6 +133,11 @@ class RunFolder:
 @lru_cache(maxsize=8)
 def _load(plan: str, task: str, seed: int, extra: tuple[str, ...]) -> Examples:
     return load(DataPlan.model_validate_json(plan), task, seed, extra)
+
+
+def forget_sources() -> None:
+    """Forget loaded sources: files may have changed."""
+    _load.cache_clear()
 
 
 def source(plan: DataPlan, task: str, seed: int, extra: tuple[str, ...] = ()) -> Examples:

@@ -35,7 +35,9 @@ class CausalLanguageModelling(Task):
         train: Examples | None = None,
     ) -> Codec:
         """Tokenize with the participant's own tokenizer, into blocks of the plan's longest length."""
-        tokenizer = tokenizer_for(participant, (train or shard).texts, plan.vocabulary.size)
+        tokenizer = tokenizer_for(
+            participant, (shard if train is None else train).texts, plan.vocabulary.size
+        )
         return BlockCodec(tokenizer, max_length(plan, config))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:

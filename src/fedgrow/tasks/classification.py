@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import f1_score, precision_score
+from sklearn.metrics import accuracy_score, f1_score, precision_score
 from torch import Tensor
 
 from fedgrow.data.examples import Examples
@@ -30,11 +30,16 @@ class Classification(Task):
         """Return accuracy, and precision and F1 averaged over the classes that occur in targets or predictions."""
         predicted = np.concatenate([p for p, _ in tallies])
         true = np.concatenate([t for _, t in tallies])
-        return {
-            "accuracy": float((predicted == true).mean()),
-            "macro_precision": float(precision_score(true, predicted, average="macro", zero_division=0)),
-            "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
-        }
+        return quality(true, predicted)
+
+
+def quality(true: Any, predicted: Any) -> dict[str, float]:
+    """Return accuracy, macro precision and macro F1 of predicted classes."""
+    return {
+        "accuracy": float(accuracy_score(true, predicted)),
+        "macro_precision": float(precision_score(true, predicted, average="macro", zero_division=0)),
+        "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
+    }
 
 
 def class_labels(shard: Examples, closed: Sequence[str] | None, config: Any | None) -> list[str]:

@@ -30,7 +30,9 @@ class SequenceClassification(Classification):
         """Tokenize with the participant's own tokenizer; labels are its own."""
         data = participant.data or plan.data
         labels = class_labels(shard, data.labels if data else None, config)
-        tokenizer = tokenizer_for(participant, (train or shard).texts, plan.vocabulary.size)
+        tokenizer = tokenizer_for(
+            participant, (shard if train is None else train).texts, plan.vocabulary.size
+        )
         return TextCodec(tokenizer, labels, max_length(plan, config))
 
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from fedgrow.config.plan import ParticipantPlan
 from fedgrow.errors import FedgrowError
 
-PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
+PAD, END = "<pad>", "<end>"
 
 
 def tokenizer_for(participant: ParticipantPlan, texts: Sequence[str], vocabulary: int) -> Any:
@@ -31,8 +31,18 @@ def tokenizer_for(participant: ParticipantPlan, texts: Sequence[str], vocabulary
             f"participant {participant.name}: no tokenizer at {folder!r} ({reason}); "
             "put tokenizer.json there, or name another one as participants[].tokenizer"
         ) from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a folder without one
+        raise FedgrowError(
+            f"participant {participant.name}: there is no tokenizer at {folder!r}; "
+            "put tokenizer.json there, or name another one as participants[].tokenizer"
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise FedgrowError(
+            f"participant {participant.name}: the tokenizer at {folder!r} has neither a padding nor an end token; "
+            "add one, or name another tokenizer as participants[].tokenizer"
+        )
     return tokenizer
 
 

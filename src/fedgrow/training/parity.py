@@ -20,7 +20,7 @@ class Parity:
         mean_abs: mean absolute difference.
         logits_max_abs: largest absolute logit of the small model, for scale.
         examples: how many held-out examples were compared.
-        declared: what docs/exactness.md declares for this growth: ``exact`` or ``approximate``.
+        declared: what docs/exactness.md declares for this growth.
     """
 
     max_abs: float
@@ -48,7 +48,10 @@ def parity(learner: DualLigo, small: nn.Module, data: Encoded, codec: Codec) -> 
     double = {n: t.double() if t.is_floating_point() else t for n, t in small.state_dict().items()}
     reference = torch.func.functional_call(small.eval(), double, (), inputs, tie_weights=False).logits
     difference = (grown - reference).abs()
-    declared = "exact" if learner.starts_exact else "approximate"
     return Parity(
-        float(difference.max()), float(difference.mean()), float(reference.abs().max()), count, declared
+        float(difference.max()),
+        float(difference.mean()),
+        float(reference.abs().max()),
+        count,
+        learner.declared,
     )

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedgrow.federated.flower import become_server, error_reply, from_bytes, set_message_id, to_bytes
+from fedgrow.exchange.wire import become_server, error_reply, from_bytes, set_message_id, to_bytes
 
 
 def message() -> Message:
