@@ -12,6 +12,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
 from fedgrow.runs.atomic import read_json
+from fedgrow.runs.events import listen, stop_listening
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
 
@@ -162,7 +163,11 @@ def test_resuming_with_changed_data_is_refused(tmp_path):
 @pytest.mark.ray
 def test_both_engines_give_the_same_operator(run, tmp_path):
     folder, summary = run
+    heard = []
+    listen(tmp_path / "ray", heard.append)
     over_ray = run_tiny(tmp_path / "ray", engine="ray")
+    stop_listening(tmp_path / "ray")
+    assert [e["round"] for e in heard if e["event"] == "round"] == [0, 1, 2]
     assert operator(RunFolder(tmp_path / "ray")) == operator(folder)
     assert over_ray["participants"] == summary["participants"]
     assert not (tmp_path / "ray" / ".flwr").exists()

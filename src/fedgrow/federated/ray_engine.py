@@ -26,6 +26,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from fedgrow.errors import FedgrowError
+from fedgrow.runs.events import replay
 
 ENVIRONMENT = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -124,6 +125,7 @@ def run_ray(nodes: int, config: dict[str, str | int], folder: Path) -> None:
             'engine ray: Ray is not installed; pip install "fedgrow[ray]", or use --engine local'
         )
     where = folder if len(os.fsencode(folder)) + 12 + SOCKET_TAIL <= 107 else None  # None: the system's
+    events = folder / "events.jsonl"
     actors = min(nodes, len(os.sched_getaffinity(0)))  # more actors than nodes would only cost memory
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | ENVIRONMENT
     environment |= {"FLWR_HOME": str(folder / ".flwr"), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -148,7 +150,11 @@ def run_ray(nodes: int, config: dict[str, str | int], folder: Path) -> None:
                     file=child.stdin,
                     flush=True,
                 )
-            child.wait()
+            heard = events.stat().st_size if events.is_file() else 0
+            while child.poll() is None:  # the child's events feed the progress bars here
+                heard = replay(folder, heard)
+                time.sleep(0.2)
+            replay(folder, heard)
         finally:
             _end_group(child)
             child.stdin.close()

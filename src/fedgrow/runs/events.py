@@ -27,3 +27,19 @@ def emit(folder: Path, event: str, **values: Any) -> None:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
     for listener in _listeners.get(folder.resolve(), []):
         listener(line)
+
+
+def replay(folder: Path, offset: int) -> int:
+    """Tell the listeners of events that another process has appended since ``offset``; return where it ends now."""
+    path = folder / "events.jsonl"
+    if not path.is_file():
+        return offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):  # still being written
+                break
+            offset += len(line)
+            for listener in _listeners.get(folder.resolve(), []):
+                listener(json.loads(line))
+    return offset
