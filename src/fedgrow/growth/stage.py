@@ -43,7 +43,7 @@ class Stage:
 
     @property
     def width_is_exact(self) -> bool:
-        """Whether widening keeps the function (METHOD: only post-norm at a non-integer ratio does not)."""
+        """Whether widening keeps the function (docs/exactness.md: only post-norm at a non-integer ratio does not)."""
         return self.family.norm == "pre" or self.duplicates
 
     @property

@@ -5,7 +5,6 @@ Perplexities of different tokenizers do not compare with each other, only with t
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +14,8 @@ from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.base import Codec, Encoded, Task
-from fedgrow.tasks.sequence_classification import max_length
-from fedgrow.tasks.tokenizers import digest, tokenizer_for
+from fedgrow.tasks.tokenized import TokenizedCodec, max_length
+from fedgrow.tasks.tokenizers import tokenizer_for
 
 
 class CausalLanguageModelling(Task):
@@ -54,11 +53,8 @@ class CausalLanguageModelling(Task):
         return {"perplexity": math.exp(min(sum(t for t, _ in tallies) / sum(n for _, n in tallies), 700.0))}
 
 
-class BlockCodec(Codec):
+class BlockCodec(TokenizedCodec):
     """Texts, each closed by the end token, joined and cut into blocks of equal length; the rest is dropped."""
-
-    def __init__(self, tokenizer: Any, length: int) -> None:
-        self.tokenizer, self.length = tokenizer, length
 
     def encode(self, examples: Examples) -> Encoded:
         """Tokenize, join and cut.
@@ -82,21 +78,3 @@ class BlockCodec(Codec):
         """Stack blocks; the targets are the blocks themselves."""
         ids = torch.stack([encoded.inputs[i] for i in indices])
         return {"input_ids": ids}, ids
-
-    def config_values(self) -> dict[str, Any]:
-        """Vocabulary size and positions."""
-        return {
-            "vocab_size": len(self.tokenizer),
-            "bos_token_id": self.tokenizer.bos_token_id,
-            "eos_token_id": self.tokenizer.eos_token_id,
-            "pad_token_id": self.tokenizer.pad_token_id,
-            "max_position_embeddings": self.length,
-        }
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer."""
-        self.tokenizer.save_pretrained(folder)
-
-    def vocabulary_digest(self) -> str | None:
-        """Return a digest of the tokenizer's vocabulary."""
-        return digest(self.tokenizer)

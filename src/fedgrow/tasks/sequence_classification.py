@@ -1,7 +1,6 @@
 """Text classification: one class per text."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,8 @@ from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
 from fedgrow.tasks.base import Codec, Encoded, pad
 from fedgrow.tasks.classification import Classification, class_ids, class_labels, label_config
-from fedgrow.tasks.tokenizers import digest, tokenizer_for
+from fedgrow.tasks.tokenized import TokenizedCodec, max_length
+from fedgrow.tasks.tokenizers import tokenizer_for
 
 
 class SequenceClassification(Classification):
@@ -36,17 +36,12 @@ class SequenceClassification(Classification):
         return TextCodec(tokenizer, labels, max_length(plan, config))
 
 
-def max_length(plan: Plan, config: Any | None) -> int:
-    """Return the longest sequence in tokens: the plan's, or fewer if the model has fewer positions."""
-    positions = getattr(config, "max_position_embeddings", None) if config is not None else None
-    return min(plan.training.max_length, positions or plan.training.max_length)
-
-
-class TextCodec(Codec):
+class TextCodec(TokenizedCodec):
     """Token ids with padding on the right, and class ids."""
 
     def __init__(self, tokenizer: Any, labels: Sequence[str], length: int) -> None:
-        self.tokenizer, self._labels, self.length = tokenizer, labels, length
+        super().__init__(tokenizer, length)
+        self._labels = labels
 
     @property
     def labels(self) -> Sequence[str]:
@@ -69,19 +64,5 @@ class TextCodec(Codec):
         return {"input_ids": ids, "attention_mask": mask}, encoded.targets[torch.tensor(indices)]
 
     def config_values(self) -> dict[str, Any]:
-        """Labels, vocabulary size and padding."""
-        return label_config(self._labels) | {
-            "vocab_size": len(self.tokenizer),
-            "pad_token_id": self.tokenizer.pad_token_id,
-            "bos_token_id": self.tokenizer.bos_token_id,
-            "eos_token_id": self.tokenizer.eos_token_id,
-            "max_position_embeddings": self.length,
-        }
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer."""
-        self.tokenizer.save_pretrained(folder)
-
-    def vocabulary_digest(self) -> str | None:
-        """Return a digest of the tokenizer's vocabulary."""
-        return digest(self.tokenizer)
+        """Labels, and what follows from the tokenizer."""
+        return label_config(self._labels) | super().config_values()
