@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from fedgrow.growth.start import start
 
 from fedgrow.architectures import Shape, read
 from fedgrow.architectures.table import BODY_AXES
 from fedgrow.growth import Applied, Operator
 from fedgrow.growth.maps import Selection
 from fedgrow.growth.operators import Maps
-from fedgrow.growth.start import start
 from tests import tiny
 from tests.growth.growing import grown, materialise, relative_difference, stages
 

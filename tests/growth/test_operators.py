@@ -1,12 +1,12 @@
 import pytest
 import torch
+from fedgrow.growth.start import start
 
 from fedgrow.architectures import Shape, families
 from fedgrow.architectures.table import BODY_AXES
 from fedgrow.errors import FedgrowError
 from fedgrow.growth import OPERATORS, Stage
 from fedgrow.growth.operators.base import PUBLISHED_TIES
-from fedgrow.growth.start import start
 from tests.growth.growing import KINDS, SMALL, operator
 
 STAGE = Stage(families()["vit"], SMALL, Shape(layers=3, width=12, heads=3, ffn=20))

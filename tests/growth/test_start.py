@@ -1,10 +1,10 @@
 import pytest
 import torch
+from fedgrow.growth.start import depth_start, source_layers, start
 
 from fedgrow.architectures import Shape, families, read
 from fedgrow.architectures.table import BODY_AXES, HEAD_AXES
 from fedgrow.growth import Applied, Stage
-from fedgrow.growth.start import depth_start, source_layers, start
 from tests import tiny
 from tests.growth.growing import SMALL, difference, materialise, operator, stages
 

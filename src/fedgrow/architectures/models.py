@@ -1,4 +1,4 @@
-"""Hugging Face models in and out: load one with a task's head, build an empty one, copy a configuration."""
+"""Hugging Face models in and out: load one with a task's head, build an empty one."""
 
 import copy
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from torch import nn
 from transformers import AutoConfig
 from transformers.initialization import no_init_weights
 
-from fedgrow.architectures.shape import Shape
-from fedgrow.architectures.table import Family, family_of
+from fedgrow.architectures.registry import family_of
+from fedgrow.architectures.table import Family
 from fedgrow.errors import ArchitectureError, FedgrowError
 
 
@@ -92,7 +92,7 @@ def load_model(
 def _check_loading(folder: str | Path, family: Family, head: str | None, info: dict[str, Any]) -> None:
     """Refuse tensors that transformers would drop in silence and body tensors that it would make up."""
     private = {s.name for h in (None, *family.heads) for s in family.specs(h) if s.part != "body"}
-    private |= {f"{family.prefix}.{name}" for name in (*family.pooler, *family.optional)}
+    private |= {family.prefix_of(head) + name for name in (*family.pooler, *family.optional)}
     for name, found, expected in sorted(info["mismatched_keys"]):
         raise ArchitectureError(
             f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}, but the configuration "
@@ -107,17 +107,6 @@ def _check_loading(folder: str | Path, family: Family, head: str | None, info: d
     for name in sorted(info["missing_keys"]):
         if name not in private:
             raise ArchitectureError(f"model {str(folder)!r}: tensor {name} is missing")
-
-
-def large_config(config: Any, family: Family, shape: Shape, eps_factor: float = 1.0) -> Any:
-    """Return a copy of a configuration with another shape, and its norms' epsilon scaled."""
-    large = copy.deepcopy(config)
-    for field, value in family.config_values(shape).items():
-        setattr(large, field, value)
-    eps_field = family.config["norm_eps"]
-    setattr(large, eps_field, getattr(config, eps_field) * eps_factor)
-    large.dtype = "float32"
-    return large
 
 
 def new_model(config: Any, head: str | None, *, seed: int) -> nn.Module:

@@ -1,12 +1,16 @@
 """Check a real model against its family's table, and name every tensor that the table does not know."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from fedgrow.architectures.axes import axis_size
+from fedgrow.architectures.configuration import shape_of
+from fedgrow.architectures.registry import family_of
 from fedgrow.architectures.shape import Shape
-from fedgrow.architectures.table import Family, TensorSpec, axis_size, family_of
+from fedgrow.architectures.table import Family, TensorSpec
 from fedgrow.errors import ArchitectureError
 
 
@@ -20,6 +24,7 @@ class Reading:
         head: name of its task head in the table; None for a bare body.
         specs: the tensors that it really has, tied ones left out.
         tied: names of tied tensors, each with the tensor it shares its memory with.
+        scaled_logits: whether its logits are divided by the root of the width.
     """
 
     family: Family
@@ -27,6 +32,14 @@ class Reading:
     head: str | None
     specs: tuple[TensorSpec, ...]
     tied: dict[str, str]
+    scaled_logits: bool = False
+
+    @property
+    def tied_head(self) -> bool:
+        """Whether the language-modelling head is tied to the embeddings."""
+        if self.head is None:
+            return False
+        return any(name in self.tied for name in self.family.heads[self.head].ties)
 
 
 def head_of(family: Family, model: nn.Module) -> str | None:
@@ -56,46 +69,79 @@ def read(model: nn.Module) -> Reading:
     config: Any = model.config
     family = family_of(config)
     head = head_of(family, model)
-    shape = family.shape(config)
-    ties_hold = bool(getattr(config, "tie_word_embeddings", True))
-    tensors: dict[str, Tensor] = dict(model.state_dict())
+    tensors: dict[str, Tensor] = dict(model.state_dict(keep_vars=True))
+    sizes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+    def tied(name: str, source: str) -> bool:
+        return tensors[name] is tensors[source]
+
+    ties = {
+        spec.name
+        for spec in family.specs(head)
+        if spec.tied_to and spec.name in tensors and tied(spec.name, spec.tied_to)
+    }
+    return read_tensors(config, family, head, sizes, ties, what=type(model).__name__)
+
+
+def read_tensors(
+    config: Any,
+    family: Family,
+    head: str | None,
+    sizes: Mapping[str, tuple[int, ...]],
+    ties: Collection[str],
+    *,
+    what: str,
+) -> Reading:
+    """Check the names and sizes of a model's tensors against its table.
+
+    Args:
+        config: the model's configuration.
+        family: its table.
+        head: its head in the table; None for a bare body.
+        sizes: the size of every tensor, by name.
+        ties: names of tensors that share the memory of another.
+        what: what the tensors belong to, for errors.
+
+    Raises:
+        ArchitectureError: a tensor is unknown, missing, or of another size than its axes say; it is named.
+    """
+    shape = shape_of(family, config)
     specs, tied, known = [], {}, set()
     for spec in family.specs(head):
-        names = spec.names(shape.layers)
+        names = spec.names(shape)
         known.update(names)
-        present = [name for name in names if name in tensors]
+        if spec.tied_to and spec.name in ties:
+            tied[spec.name] = spec.tied_to
+            continue
+        present = [name for name in names if name in sizes]
         if len(present) < len(names):
             if not present and family.may_be_absent(spec):
                 continue
-            missing = next(name for name in names if name not in tensors)
-            raise ArchitectureError(
-                f"{family.family}: tensor {missing} is missing from {type(model).__name__}"
-            )
+            missing = next(name for name in names if name not in sizes)
+            raise ArchitectureError(f"{family.family}: tensor {missing} is missing from {what}")
         for name in names:
-            _check_size(name, tensors[name], spec, shape)
-        if spec.tied_to and ties_hold:
-            tied[spec.name] = spec.tied_to
-        else:
-            specs.append(spec)
-    unknown = sorted(set(tensors) - known)
+            _check_size(name, sizes[name], spec, shape)
+        specs.append(spec)
+    unknown = sorted(set(sizes) - known)
     if unknown:
         raise ArchitectureError(
-            f"{family.family}: the table does not know tensor {unknown[0]} of {type(model).__name__}"
+            f"{family.family}: the table does not know tensor {unknown[0]} of {what}"
             + (f" (and {len(unknown) - 1} more: {', '.join(unknown[1:4])})" if unknown[1:] else "")
             + "; growing it would be a guess, so it is refused"
         )
-    return Reading(family, shape, head, tuple(specs), tied)
+    field = family.heads[head].scaled_logits if head else None
+    scaled = bool(field and getattr(config, field, False))
+    return Reading(family, shape, head, tuple(specs), tied, scaled)
 
 
-def _check_size(name: str, tensor: Tensor, spec: TensorSpec, shape: Shape) -> None:
-    if tensor.dim() != len(spec.axes):
+def _check_size(name: str, found: tuple[int, ...], spec: TensorSpec, shape: Shape) -> None:
+    if len(found) != len(spec.axes):
         raise ArchitectureError(
-            f"tensor {name} has shape {tuple(tensor.shape)}; the table expects dimensions {list(spec.axes)}"
+            f"tensor {name} has shape {found}; the table expects dimensions {list(spec.axes)}"
         )
-    for size, label in zip(tensor.shape, spec.axes, strict=True):
+    for size, label in zip(found, spec.axes, strict=True):
         expected = axis_size(label, shape)
         if expected is not None and size != expected:
             raise ArchitectureError(
-                f"tensor {name} has shape {tuple(tensor.shape)}: {label} is {size}, "
-                f"but the configuration says {expected}"
+                f"tensor {name} has shape {found}: {label} is {size}, but the configuration says {expected}"
             )

@@ -1,7 +1,7 @@
 """The shape of a transformer: the axes that growth changes."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 class Shape(BaseModel):
     """Layers, width of the residual stream, heads, head size and FFN width of a transformer.
 
-    ``head_size`` may be left out (width / heads), and so may ``ffn`` (four times the width).
+    ``head_size`` may be left out (width / heads), so may ``ffn`` (four times the width) and ``kv_heads`` (as many as
+    heads). ``decoder_layers`` is for encoder-decoders only. ``rotary`` is how many entries of each head turn with the
+    position; None: all of them, or none in families without rotary positions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,6 +21,9 @@ class Shape(BaseModel):
     heads: PositiveInt
     head_size: PositiveInt
     ffn: PositiveInt
+    kv_heads: PositiveInt
+    decoder_layers: PositiveInt | None = None
+    rotary: PositiveInt | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -36,18 +41,17 @@ class Shape(BaseModel):
                         "choose heads that divide the width, or give head_size"
                     )
                 filled["head_size"] = width // heads
+        if filled.get("kv_heads") is None and heads is not None:
+            filled["kv_heads"] = heads
         return filled
 
-    @model_validator(mode="after")
-    def _heads_fill_width(self) -> Self:
-        # BERT, ViT and GPT-2 fix head size = width / heads; a family that frees it will say so in its table.
-        if self.heads * self.head_size != self.width:
-            raise ValueError(
-                f"head_size: {self.heads} heads of {self.head_size} make {self.heads * self.head_size}, "
-                f"but the width is {self.width}; these families need heads x head_size = width"
-            )
-        return self
+    @property
+    def rotating(self) -> int:
+        """How many entries of each head turn with the position, where the family has rotary positions."""
+        return self.rotary or self.head_size
 
     def __str__(self) -> str:
         """Short form for tables, as ``6x768 12 heads of 64 ffn 3072``."""
-        return f"{self.layers}x{self.width} {self.heads} heads of {self.head_size} ffn {self.ffn}"
+        layers = f"{self.layers}" if self.decoder_layers is None else f"{self.layers}+{self.decoder_layers}"
+        groups = "" if self.kv_heads == self.heads else f" ({self.kv_heads} kv)"
+        return f"{layers}x{self.width} {self.heads} heads{groups} of {self.head_size} ffn {self.ffn}"

@@ -1,42 +1,18 @@
-"""The tensor tables: which axes every tensor of a family has, and what it is tied to.
+"""The table of a family: the axes of every tensor, what it is tied to, and how the family computes with it."""
 
-Labels of dimensions are either fixed axes (``vocab``, ``position``, ``label``, ...), which never grow, or
-``axis.role`` for an axis that grows: ``stream.out`` writes the residual stream, ``norm.in`` reads the output
-of a norm, ``norm.gain`` and ``norm.shift`` are that norm's own vectors, ``query.out``, ``key.out``,
-``value.out``, ``value.in``, ``ffn.out`` and ``ffn.in`` speak for themselves; ``pooled.*`` and ``transform.*``
-live in private heads.
-Several labels joined by ``|`` stand for parts laid one after the other in one fused dimension.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from fedgrow.architectures.axes import BODY_AXES, Axes, parts
 from fedgrow.architectures.shape import Shape
-from fedgrow.errors import ArchitectureError
 
-FIXED_AXES = frozenset({"vocab", "position", "token_type", "label", "channel", "patch", "one"})
-BODY_AXES = (
-    "stream.out",
-    "norm.gain",
-    "norm.shift",
-    "norm.in",
-    "query.out",
-    "key.out",
-    "value.out",
-    "value.in",
-    "ffn.out",
-    "ffn.in",
-)
-HEAD_AXES = ("pooled.out", "pooled.in", "transform.out", "transform.gain", "transform.shift", "transform.in")
 Part = Literal["body", "pooler", "head"]
-SizeAxis = Literal["layers", "width", "heads", "ffn"]
-Axes = tuple[str, ...]
+DepthAxis = Literal["layers", "decoder_layers"]
+SizeAxis = Literal["layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn"]
+Frozen = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -47,147 +23,189 @@ class TensorSpec:
         name: full name in the model; a tensor of the blocks carries ``{layer}``.
         axes: one label per dimension.
         part: ``body`` (grown by the operators), ``pooler`` or ``head`` (private to a participant).
-        in_block: whether there is one such tensor in every block.
+        block: the repeated block that it belongs to, if any.
+        key: its name inside the table, the same whatever the head: ``name`` without prefix, block and layer.
         tied_to: full name of the tensor that this one shares its memory with, if tied.
     """
 
     name: str
     axes: Axes
     part: Part
-    in_block: bool = False
+    key: str
+    block: "Block | None" = None
     tied_to: str | None = None
 
-    def names(self, layers: int) -> list[str]:
-        """Return the full names of this tensor in a model of so many layers."""
-        return [self.name.format(layer=i) for i in range(layers)] if self.in_block else [self.name]
+    @property
+    def in_block(self) -> bool:
+        """Whether there is one such tensor in every block."""
+        return self.block is not None
+
+    def names(self, shape: Shape) -> list[str]:
+        """Return the full names of this tensor in a model of this shape, one per layer."""
+        if self.block is None:
+            return [self.name]
+        return [self.name.format(layer=i) for i in range(self.block.layers(shape))]
 
 
 class Head(BaseModel):
-    """A task head: its Hugging Face class and its tensors, under their full names."""
+    """A task head: its Hugging Face class and its tensors, under their full names.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        auto_class: the Auto class that loads it.
+        architecture: the class itself.
+        prefix: where this class keeps the body, if not under the family's usual prefix ("" for the top).
+        stacks: the stacks of blocks that this class has (encoder only); default: all.
+        scaled_logits: the configuration field that says whether logits are divided by the root of the width (T5).
+    """
+
+    model_config = Frozen
     auto_class: str
     architecture: str
-    tensors: dict[str, Axes]
+    tensors: dict[str, Axes] = {}
     ties: dict[str, str] = {}
     uses_pooler: bool = False
+    prefix: str | None = None
+    stacks: tuple[DepthAxis, ...] | None = None
+    scaled_logits: str | None = None
 
 
 class Block(BaseModel):
-    """The repeated block: where it stands, its tensors, and (post-norm) the norm that closes it."""
+    """A stack of repeated blocks: where it stands, its tensors, and (post-norm) the norm that closes each block."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = Frozen
     path: str
     tensors: dict[str, Axes]
     optional: tuple[str, ...] = ()
     closing_norm: str | None = None
+    depth: DepthAxis = "layers"
+
+    def layers(self, shape: Shape) -> int:
+        """Return how many blocks a model of this shape has in this stack."""
+        count = getattr(shape, self.depth)
+        assert isinstance(count, int), f"a shape without {self.depth}"
+        return count
+
+
+class Rotary(BaseModel):
+    """Rotary positions: the first half of a head's turning entries pairs with the second half."""
+
+    model_config = Frozen
+    parameters: str = "rope_parameters"
+    exact_types: tuple[str, ...] = ("default", "linear", "llama3")
 
 
 class Family(BaseModel):
     """The table of one family; see ``families/*.yaml``.
 
-    ``unused`` lists patterns of tensors that files may hold and that nothing here uses: heads of
-    pre-training, old buffers.
+    Attributes:
+        family: name of the table.
+        model_type: Hugging Face's name.
+        extends: another table that this one starts from.
+        when: configuration fields and the values that choose this table among those of one model type.
+        norm: ``pre`` (norms stand before what reads them) or ``post`` (after the residual sum).
+        norm_kind: ``layer`` (mean and variance) or ``rms``.
+        keeps_eps: epsilon cannot be scaled (fixed in code, or shared with norms inside the heads): what writes the
+            stream is scaled instead.
+        gain_offset: what the family adds to a norm's stored gain (Gemma: 1).
+        config: configuration field of every size, and of the norms' epsilon.
+        defaults: sizes of fields that may be null, in multiples of the width.
+        ffn_rule: how the FFN's width follows from its field: ``size``, ``ratio`` (times the width), or
+            ``swiglu-ratio`` (two thirds of that, rounded up to a multiple of 8).
+        free_head_size: whether heads x head size may differ from the width.
+        width_divides_heads: whether the configuration insists that heads divide the width all the same.
+        scales_queries: whether attention divides by the root of the head size.
+        norms_heads: whether queries and keys pass a norm of their own inside each head.
+        embeddings_scaled: whether the model multiplies embeddings by the root of its width (Gemma).
+        rotary: rotary positions, if any.
+        final_norm: the vectors of the norm before the language-modelling head.
+        scaled_by: factors (LayerScale) folded into the tensors that they multiply before growth.
+        follows_width, follows_layers: configuration fields that take the new width; lists with an entry per layer.
+        dropped_config: fields that are derived from others when a configuration is made anew.
+        kept_config: fields that a configuration made from a dictionary gets wrong.
+        refused_config: settings without a growth rule.
+        prefix: where a class with a head keeps the body.
+        body, ties, optional, blocks, pooler, heads: the tensors, and which of the body share their memory.
+        unused: patterns of tensors that files may hold and that nothing here uses.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = Frozen
     family: str
     model_type: str
+    extends: str | None = None
+    when: dict[str, Any] = Field(default_factory=dict)
     norm: Literal["pre", "post"]
-    config: dict[Literal["layers", "width", "heads", "ffn", "norm_eps"], str]
+    norm_kind: Literal["layer", "rms"] = "layer"
+    keeps_eps: bool = False
+    gain_offset: float = 0.0
+    config: dict[SizeAxis | Literal["norm_eps"], str]
     defaults: dict[SizeAxis, int] = {}
+    ffn_rule: Literal["size", "ratio", "swiglu-ratio"] = "size"
+    free_head_size: bool = False
+    width_divides_heads: bool = False
+    scales_queries: bool = True
+    norms_heads: bool = False
+    embeddings_scaled: bool = False
+    rotary: Rotary | None = None
+    final_norm: tuple[str, ...] = ()
+    scaled_by: dict[str, str] = {}
     follows_width: tuple[str, ...] = ()
+    follows_layers: tuple[str, ...] = ()
+    dropped_config: tuple[str, ...] = ()
+    kept_config: tuple[str, ...] = ()
     refused_config: dict[str, Any] = Field(default_factory=dict)
     prefix: str
     body: dict[str, Axes]
+    ties: dict[str, str] = {}
     optional: dict[str, Axes] = {}
-    block: Block
+    blocks: tuple[Block, ...]
     pooler: dict[str, Axes] = {}
     heads: dict[str, Head]
     unused: tuple[str, ...] = ()
 
+    def prefix_of(self, head: str | None) -> str:
+        """Return what stands before the names of the body in a class with this head."""
+        if head is None:
+            return ""
+        prefix = self.heads[head].prefix
+        prefix = self.prefix if prefix is None else prefix
+        return f"{prefix}." if prefix else ""
+
     def specs(self, head: str | None) -> Iterator[TensorSpec]:
         """Yield every tensor that a model with this head (or a bare body, for None) may have."""
-        prefix = f"{self.prefix}." if head else ""
+        entry = self.heads[head] if head else None
+        prefix = self.prefix_of(head)
+        stacks = (entry and entry.stacks) or tuple(block.depth for block in self.blocks)
+        absent = [block.path.partition(".")[0] for block in self.blocks if block.depth not in stacks]
         for name, axes in (self.body | self.optional).items():
-            yield TensorSpec(prefix + name, axes, "body")
-        for name, axes in self.block.tensors.items():
-            yield TensorSpec(f"{prefix}{self.block.path}.{name}", axes, "body", in_block=True)
+            if name.partition(".")[0] not in absent:
+                source = self.ties.get(name)
+                yield TensorSpec(prefix + name, axes, "body", name, tied_to=source and prefix + source)
+        for block in self.blocks:
+            for name, axes in block.tensors.items():
+                if block.depth in stacks:
+                    yield TensorSpec(
+                        f"{prefix}{block.path}.{name}", axes, "body", self.key(block, name), block
+                    )
         for name, axes in self.pooler.items():
-            yield TensorSpec(prefix + name, axes, "pooler")
-        if head:
-            for name, axes in self.heads[head].tensors.items():
-                yield TensorSpec(name, axes, "head", tied_to=self.heads[head].ties.get(name))
+            yield TensorSpec(prefix + name, axes, "pooler", name)
+        if entry:
+            for name, axes in entry.tensors.items():
+                yield TensorSpec(name, axes, "head", name, tied_to=entry.ties.get(name))
+
+    def key(self, block: Block, name: str) -> str:
+        """Return a block tensor's name in operators: its name inside the block, and the stack where there are several."""
+        return name if len(self.blocks) == 1 else f"{block.path.partition('.')[0]}.{name}"
 
     def may_be_absent(self, spec: TensorSpec) -> bool:
         """Tell whether a model without this tensor is still a whole model of the family."""
-        short = spec.name.removeprefix(f"{self.prefix}.")
-        block = short.removeprefix(f"{self.block.path}.")
-        if spec.in_block:
-            return block in self.block.optional
-        return spec.part == "pooler" or short in self.optional
+        if spec.block is not None:
+            return spec.key in {self.key(spec.block, name) for name in spec.block.optional}
+        return spec.part == "pooler" or spec.key in self.optional
 
-    def shape(self, config: Any) -> Shape:
-        """Read the shape from a Hugging Face configuration."""
-        values = {axis: getattr(config, field) for axis, field in self.config.items() if axis != "norm_eps"}
-        for axis, times in self.defaults.items():
-            if values[axis] is None:
-                values[axis] = times * values["width"]
-        return Shape(**values)
-
-    def config_values(self, shape: Shape) -> dict[str, int]:
-        """Return the configuration fields that give a model this shape."""
-        values = {field: getattr(shape, axis) for axis, field in self.config.items() if axis != "norm_eps"}
-        return values | dict.fromkeys(self.follows_width, shape.width)
-
-
-def axis_size(label: str, shape: Shape) -> int | None:
-    """Return the size of a labelled dimension in a model of this shape; None for an axis that never grows."""
-    if "|" in label:
-        return sum(axis_size(part, shape) or 0 for part in label.split("|"))
-    if label in FIXED_AXES:
-        return None
-    axis = label.split(".")[0]
-    if axis in ("query", "key", "value"):
-        return shape.heads * shape.head_size
-    return shape.ffn if axis == "ffn" else shape.width
-
-
-@cache
-def families() -> Mapping[str, Family]:
-    """Load every family's table, by its Hugging Face ``model_type``."""
-    folder = resources.files("fedgrow.architectures") / "families"
-    tables = [
-        Family.model_validate(yaml.safe_load(f.read_text("utf-8")))
-        for f in folder.iterdir()
-        if f.name.endswith(".yaml")
-    ]
-    known = FIXED_AXES.union(BODY_AXES, HEAD_AXES)
-    for table in tables:
-        for head in (None, *table.heads):
-            for spec in table.specs(head):
-                unknown = {part for label in spec.axes for part in label.split("|")} - known
-                if unknown:
-                    raise ArchitectureError(
-                        f"{table.family}.yaml: {spec.name} names unknown axes {sorted(unknown)}"
-                    )
-    return {table.model_type: table for table in sorted(tables, key=lambda t: t.family)}
-
-
-def family_of(config: Any) -> Family:
-    """Return the table for a Hugging Face configuration.
-
-    Raises:
-        ArchitectureError: the family has no table, or the configuration asks for something that cannot grow.
-    """
-    table = families().get(config.model_type)
-    if table is None:
-        raise ArchitectureError(
-            f"model_type {config.model_type!r} has no growth table; known families: {', '.join(families())}"
-        )
-    for field, refused in table.refused_config.items():
-        if getattr(config, field, None) == refused:
-            raise ArchitectureError(
-                f"{table.family}: {field}={refused} has no growth rule; use a model with another setting"
-            )
-    return table
+    @property
+    def learned_axes(self) -> tuple[str, ...]:
+        """Axes that this family's body has and for which operators learn maps, in their usual order."""
+        used = {
+            part for spec in self.specs(None) if spec.part == "body" for a in spec.axes for part in parts(a)
+        }
+        return tuple(axis for axis in BODY_AXES if axis in used)

@@ -54,7 +54,10 @@ class OperatorPlan(Frozen):
 
     kind: str = "low-rank"
     rank: PositiveInt | None = Field(None, description="default: by kind")
-    start: Literal["exact", "xavier"] = "exact"
+    start: str = Field("exact", description="the initialiser")
+    residual: PositiveInt | None = Field(
+        None, description="rank of a learned term added to every grown weight"
+    )
     learning_rate: PositiveFloat | None = Field(None, description="default: by kind and fan-in")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from transformers import AutoConfig
 
-from fedgrow.architectures import Family, Shape, families, family_of
+from fedgrow.architectures import Family, Shape, families, family_of, shape_of
 from fedgrow.architectures.models import load_config
 from fedgrow.baselines import BASELINES, TASKS_OF
 from fedgrow.config.plan import OperatorPlan, ParticipantPlan, Plan
@@ -12,7 +12,7 @@ from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.federated.strategy import STRATEGIES, Rounds
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
-from fedgrow.methods.dual_ligo import make_operator
+from fedgrow.methods.ligo import make_operator
 from fedgrow.tasks import TASKS
 
 FROM_DATA = ("image_size", "num_channels", "num_labels", "id2label", "label2id", "vocab_size")
@@ -89,7 +89,7 @@ def _model(entry: ParticipantPlan) -> tuple[Family | None, Shape]:
     try:
         config = load_config(entry.model)
         family = family_of(config)
-        return family, family.shape(config)
+        return family, shape_of(family, config)
     except (FedgrowError, ValueError) as error:
         raise FedgrowError(f"participant {entry.name}: {error}") from None
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig
 
 from fedgrow.architectures import families, read
+from fedgrow.architectures.configuration import config_values
 from fedgrow.architectures.models import load_config, load_model, new_model, quiet
 from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan
 from fedgrow.data.examples import Examples
@@ -136,7 +137,7 @@ class Participant:
             self._check_vocabulary(values.get("vocab_size"), model)
         else:
             family = families()[self.plan.family or ""]
-            settings = family.config_values(self.entry.model) | values | self.plan.model_settings
+            settings = config_values(family, self.entry.model) | values | self.plan.model_settings
             try:
                 model, fresh = (
                     new_model(AutoConfig.for_model(family.model_type, **settings), self.task.name, seed=seed),

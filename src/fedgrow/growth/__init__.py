@@ -1,6 +1,7 @@
 """Growth of transformers: maps, operators, depth, and the pure function that applies them."""
 
-from fedgrow.growth.grow import Applied, grow, stack
+from fedgrow.growth.canonical import stack
+from fedgrow.growth.grow import Applied, grow
 from fedgrow.growth.operators import OPERATORS, Operator
 from fedgrow.growth.stage import Stage
 

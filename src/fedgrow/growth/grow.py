@@ -10,17 +10,20 @@ operator, and the small tensors if they ask for them, in one backward pass.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from fedgrow.architectures import Reading, Shape, TensorSpec
-from fedgrow.architectures.table import HEAD_AXES, axis_size
+from fedgrow.architectures.axes import STRUCTURAL_AXES, axis_size, grows, parts
 from fedgrow.errors import ShapeError
-from fedgrow.growth.maps import Blocks, Map, compose
-from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator
-from fedgrow.growth.start import start
+from fedgrow.growth.canonical import stored
+from fedgrow.growth.factors import factor
+from fedgrow.growth.maps import Blocks, Interleaved, Map, compose, layered
+from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator, Residual
+
+OUTER = "outer"
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,10 @@ class Applied:
         """The depth of every block tensor."""
         return self.operator.depth(self.arrays)
 
-
-def stack(reading: Reading, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give block tensors a leading layer axis, under their ``{layer}`` name; leave the others."""
-    stacked = {}
-    for spec in reading.specs:
-        parts = [tensors[name] for name in spec.names(reading.shape.layers)]
-        stacked[spec.name] = torch.stack(parts) if spec.in_block else parts[0]
-    return stacked
+    @cached_property
+    def residuals(self) -> dict[str, Residual]:
+        """What is added to block tensors."""
+        return self.operator.residuals(self.arrays)
 
 
 def grow(
@@ -75,19 +74,21 @@ def grow(
     """
     check_chain(reading.shape, [s.operator for s in stages])
     composed = _Composed(stages, _vectors(reading, stacked))
-    layers = stages[-1].operator.stage.target.layers
+    target = stages[-1].operator.stage.target
     out: dict[str, Tensor] = {}
     for spec in reading.specs:
         x = stacked[spec.name]
+        times = factor(reading, spec, [s.operator.stage for s in stages])
         if spec.in_block:
-            grown = _grow_block(spec, x, stages, composed)
-            out.update(zip(spec.names(layers), grown.unbind(0), strict=True))
+            grown = stored(reading, spec, _grow_block(spec, x, stages, composed))
+            out.update(zip(spec.names(target), grown.unbind(0), strict=True))
         elif factored_vocabulary and is_vocabulary_table(spec):
             module = spec.name.removesuffix(".weight")
             out[f"{module}.small"] = x
-            out[f"{module}.map"] = composed.outer(spec.axes[1]).dense().to(x.dtype)
+            out[f"{module}.map"] = composed(OUTER, spec.axes[1]).dense().to(x.dtype) * times
         else:
-            out[spec.name] = _widen(x, spec.axes, composed.outer)
+            x = _widen(x, spec.axes, partial(composed, OUTER))
+            out[spec.name] = stored(reading, spec, x if times == 1.0 else x * times)
     for name, source in reading.tied.items():
         module, source_module = name.removesuffix(".weight"), source.removesuffix(".weight")
         if f"{source_module}.small" in out:
@@ -100,7 +101,7 @@ def grow(
 
 def is_vocabulary_table(spec: TensorSpec) -> bool:
     """Whether a tensor is a table over the vocabulary; training never materialises it at the large width."""
-    return len(spec.axes) == 2 and spec.axes[0] == "vocab"
+    return len(spec.axes) == 2 and spec.axes[0] == "vocab" and grows(spec.axes[1])
 
 
 def check_chain(small: Shape, operators: Sequence[Operator]) -> None:
@@ -118,10 +119,9 @@ def _vectors(reading: Reading, stacked: Mapping[str, Tensor]) -> Counter[tuple[s
     for spec in reading.specs:
         for label in spec.axes:
             size = axis_size(label, reading.shape)
-            for part in label.split("|") if size else ():
-                counts["block" if spec.in_block else "outer", part] += stacked[spec.name].numel() // (
-                    size or 1
-                )
+            for part in parts(label) if size else ():
+                where = spec.block.depth if spec.block else OUTER
+                counts[where, part] += stacked[spec.name].numel() // (size or 1)
     return counts
 
 
@@ -130,39 +130,62 @@ class _Composed:
 
     def __init__(self, stages: Sequence[Applied], vectors: Mapping[tuple[str, str], int]) -> None:
         self.stages, self.vectors = stages, vectors
-        self.per_layer = any(s.maps.per_layer for s in stages)
         self._cache: dict[tuple[str, str], Map] = {}
 
-    def outer(self, label: str) -> Map:
-        return self._get("outer", label)
-
-    def block(self, label: str) -> Map:
-        return self._get("block", label)
-
-    def _get(self, where: str, label: str) -> Map:
+    def __call__(self, where: str, label: str) -> Map:
+        """Return the map of an axis in a stack of blocks (``layers``, ``decoder_layers``) or outside (``OUTER``)."""
         if "|" in label:
-            return Blocks(tuple(self._get(where, part) for part in label.split("|")))
+            return Blocks(tuple(self(where, part) for part in parts(label)))
+        if ":" in label:
+            small, large = (s.operator.stage for s in (self.stages[0], self.stages[-1]))
+            return Interleaved(
+                tuple(self(where, part) for part in parts(label)), small.source.heads, large.target.heads
+            )
         if (where, label) not in self._cache:
-            if label in HEAD_AXES:  # private heads: nothing learned, only the start
-                links: list[Map] = [start(s.operator.stage, label).map for s in self.stages]
-            else:
-                links = [getattr(s.maps, where)[label] for s in self.stages]
+            links = self.links(where, label)
             self._cache[where, label] = compose(links, self.vectors.get((where, label), 1))
         return self._cache[where, label]
 
+    def links(self, where: str, label: str) -> list[Map]:
+        """Return the maps of a plain axis, one per stage."""
+        if label in STRUCTURAL_AXES:
+            return [s.operator.begin(label).map for s in self.stages]
+        if where == OUTER:
+            return [s.maps.outer[label] for s in self.stages]
+        return [s.maps.blocks[where][label] for s in self.stages]
+
 
 def _grow_block(spec: TensorSpec, x: Tensor, stages: Sequence[Applied], composed: _Composed) -> Tensor:
-    """Grow one stacked block tensor: widen the few small layers, then mix them into the many large ones."""
-    name = spec.name.partition("{layer}.")[2]
-    depths = [s.depth[name] for s in stages]
-    if composed.per_layer or any(d.constant is not None for d in depths):
-        for stage, depth in zip(stages, depths, strict=True):
-            x = _mix(_widen(x, spec.axes, _Composed([stage], {}).block, layers=True), depth)
-        return x
+    """Grow one stacked block tensor: widen the few small layers, then mix them into the many large ones.
+
+    Stage by stage where layers are mapped one by one or something is added in between, else by the product of all maps.
+    """
+    assert spec.block is not None
+    where = spec.block.depth
+    depths = [s.depth[spec.key] for s in stages]
+    plain = [part for label in spec.axes if grows(label) for part in parts(label)]
+    in_turn = (
+        any(layered(m) for label in plain for m in composed.links(where, label))
+        or any(d.constant is not None for d in depths)
+        or any(spec.key in s.residuals for s in stages[:-1])
+    )
+    steps = (
+        [([s], d) for s, d in zip(stages, depths, strict=True)] if in_turn else [(stages, _product(depths))]
+    )
+    for step, depth in steps:
+        maps = composed if step is stages else _Composed(step, {})
+        x = _mix(_widen(x, spec.axes, partial(maps, where), layers=True), depth)
+        residual = step[-1].residuals.get(spec.key)
+        if residual is not None:
+            x = torch.baddbmm(x, residual.up, residual.down.mT)
+    return x
+
+
+def _product(depths: Sequence[Depth]) -> Depth:
     mix = depths[0].mix
     for depth in depths[1:]:
-        mix = depth.mix @ mix
-    return _mix(_widen(x, spec.axes, composed.block, layers=True), Depth(mix))
+        mix = depth.mix.to(mix.dtype) @ mix
+    return Depth(mix)
 
 
 def _mix(x: Tensor, depth: Depth) -> Tensor:
@@ -178,7 +201,7 @@ def _widen(x: Tensor, axes: tuple[str, ...], maps: Callable[[str], Map], *, laye
     Forward and backward together the first product costs two (the small tensor is a constant), the second
     three.
     """
-    todo = [(dim + layers, maps(label)) for dim, label in enumerate(axes) if "." in label]
+    todo = [(dim + layers, maps(label)) for dim, label in enumerate(axes) if grows(label)]
     if len(todo) == 2:
         (_, a), (_, b) = todo
         if 2 * b.small * a.cost + 3 * a.large * b.cost > 2 * a.small * b.cost + 3 * b.large * a.cost:

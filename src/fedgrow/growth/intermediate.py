@@ -48,7 +48,16 @@ def smallest_intermediate(
                 large is None or (count <= large.heads and width // count <= large.head_size)
             )
             if fits and width // count >= head_size:
-                return Shape(layers=layers, width=width, heads=count, head_size=width // count, ffn=ffn)
+                return small[0].model_copy(
+                    update={
+                        "layers": layers,
+                        "width": width,
+                        "heads": count,
+                        "kv_heads": count,
+                        "head_size": width // count,
+                        "ffn": ffn,
+                    }
+                )
     raise ShapeError(
         f"no common intermediate shape up to width {bound} is reached exactly by all: "
         f"{'; '.join(sorted(reasons))}"

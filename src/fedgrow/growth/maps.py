@@ -1,8 +1,10 @@
 """Linear maps of shape (large, small) along one axis, applied as what they are.
 
 A map acts on a chosen dimension of a tensor. ``Matrix`` is a plain product; ``Selection`` is a gather with a
-scale; ``LowRank`` adds two thin products to a gather; ``Chain`` applies one map after another; ``Blocks``
-lays several maps one after the other for a fused dimension (GPT-2's q, k and v).
+scale; ``LowRank`` adds two thin products to a structured map; ``Topped`` keeps structured rows and takes the new ones
+from a product; ``NextLayer`` takes new rows from the layer above; ``Chain`` applies one map after another; ``Blocks``
+lays several maps one after the other for a fused dimension (GPT-2's q, k and v), ``Interleaved`` lets them alternate
+head by head (GPT-NeoX's).
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -136,7 +138,7 @@ class Selection:
 class LowRank:
     """A structured map plus ``up @ down^T``: a gather and two thin products."""
 
-    base: Selection
+    base: Map
     up: Float[Tensor, "large rank"]
     down: Float[Tensor, "small rank"]
 
@@ -153,7 +155,7 @@ class LowRank:
     @property
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
-        return self.up.shape[1] * (self.large + self.small)
+        return self.base.cost + self.up.shape[1] * (self.large + self.small)
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Map dimension ``dim``: gather, and add the thin products."""
@@ -163,6 +165,88 @@ class LowRank:
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the map as a matrix."""
         return self.base.dense().to(self.up.dtype) + self.up @ self.down.mT
+
+
+@dataclass(frozen=True)
+class Topped:
+    """A structured map whose new rows come from a product instead (LiGO's own code: identity on top)."""
+
+    base: Selection
+    rows: Float[Tensor, "new small"]
+    new: Bool[Tensor, " large"]
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the map."""
+        return self.base.large
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the map."""
+        return self.base.small
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis."""
+        return self.rows.shape[0] * self.small
+
+    @cached_property
+    def _kept(self) -> Selection:
+        kept = ~self.new
+        return Selection(self.base.index[kept], self.base.scale[kept], self.base.size)
+
+    @cached_property
+    def _order(self) -> Tensor | None:
+        """Where each row stands among the kept and then the new ones; None: new rows come last already."""
+        order = torch.argsort(torch.argsort(self.new.to(torch.int8), stable=True))
+        return None if bool((order == torch.arange(self.large)).all()) else order
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Map dimension ``dim``: gather the kept rows, multiply out the new ones."""
+        if not self.rows.shape[0]:
+            return self.base.apply(x, dim)
+        joined = torch.cat([self._kept.apply(x, dim), Matrix(self.rows).apply(x, dim)], dim)
+        return joined if self._order is None else joined.index_select(dim, self._order)
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """Return the map as a matrix."""
+        return self.base.dense().to(self.rows.dtype).index_put((self.new,), self.rows)
+
+
+@dataclass(frozen=True)
+class NextLayer:
+    """A structured map whose new rows are taken from the layer above; the last layer takes its own.
+
+    It maps whole stacks of layers (dimension 0) and is no matrix on one axis.
+    """
+
+    base: Selection
+    new: Bool[Tensor, " large"]
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the map."""
+        return self.base.large
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the map."""
+        return self.base.small
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis; gathers are free."""
+        return 0
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Gather along ``dim``: old rows from each layer, new ones from the next."""
+        above = torch.cat([x[1:], x[-1:]])
+        mask = self.new.reshape([-1 if d == dim % x.dim() else 1 for d in range(x.dim())])
+        return torch.where(mask, self.base.apply(above, dim), self.base.apply(x, dim))
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """There is no such matrix."""
+        raise TypeError("a map that takes rows from the next layer is no matrix")
 
 
 @dataclass(frozen=True)
@@ -229,6 +313,58 @@ class Blocks:
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the block-diagonal matrix."""
         return torch.block_diag(*(part.dense() for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """Maps of parts that alternate head by head in one fused dimension: (heads, parts, head size)."""
+
+    parts: tuple[Map, ...]
+    small_heads: int
+    large_heads: int
+
+    @property
+    def large(self) -> int:
+        """Size of the fused axis after the maps."""
+        return sum(part.large for part in self.parts)
+
+    @property
+    def small(self) -> int:
+        """Size of the fused axis before the maps."""
+        return sum(part.small for part in self.parts)
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one vector along the axis."""
+        return sum(part.cost for part in self.parts)
+
+    def apply(self, x: Tensor, dim: int) -> Tensor:
+        """Take the parts out, map each, and let them alternate again."""
+        dim = dim % x.dim()
+        apart = x.unflatten(dim, (self.small_heads, len(self.parts), -1))
+        mapped = [
+            part.apply(apart.select(dim + 1, i).flatten(dim, dim + 1), dim).unflatten(
+                dim, (self.large_heads, -1)
+            )
+            for i, part in enumerate(self.parts)
+        ]
+        return torch.stack(mapped, dim + 1).flatten(dim, dim + 2)
+
+    def dense(self) -> Float[Tensor, "large small"]:
+        """Return the map as a matrix."""
+        pieces = [part.dense() for part in self.parts]
+        return self.apply(torch.eye(self.small, dtype=pieces[0].dtype), 0)
+
+
+def layered(m: Map) -> bool:
+    """Whether a map treats each layer of a stack differently, so that it is no matrix on one axis."""
+    if isinstance(m, Matrix):
+        return m.weight.dim() == 3
+    if isinstance(m, LowRank):
+        return layered(m.base)
+    if isinstance(m, Blocks | Interleaved):
+        return any(layered(part) for part in m.parts)
+    return isinstance(m, NextLayer)
 
 
 def compose(maps: Sequence[Map], vectors: int = 1 << 40) -> Map:

@@ -2,6 +2,7 @@
 
 from fedgrow.methods.base import Group, Learner, Phase, Tensors
 from fedgrow.methods.dual_ligo import DualLigo
+from fedgrow.methods.ligo import Ligo
 from fedgrow.methods.whole_model import WholeModel
 
-__all__ = ["DualLigo", "Group", "Learner", "Phase", "Tensors", "WholeModel"]
+__all__ = ["DualLigo", "Group", "Learner", "Ligo", "Phase", "Tensors", "WholeModel"]

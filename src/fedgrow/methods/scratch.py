@@ -5,7 +5,8 @@ from collections.abc import Collection
 from torch import nn
 
 from fedgrow.architectures import read
-from fedgrow.architectures.models import large_config, new_model
+from fedgrow.architectures.configuration import with_shape
+from fedgrow.architectures.models import new_model
 from fedgrow.config.plan import Plan
 from fedgrow.methods.whole_model import WholeModel
 
@@ -19,6 +20,6 @@ def scratch(small: nn.Module, plan: Plan, *, shared: Collection[str]) -> WholeMo
         shared: names of the tensors that are averaged.
     """
     reading = read(small)
-    config = large_config(small.config, reading.family, plan.large)
+    config = with_shape(small.config, reading.family, plan.large)
     model = new_model(config, reading.head, seed=plan.seed)
     return WholeModel(model, plan.training.model_learning_rate, shared)

@@ -68,5 +68,5 @@ def body_names(reading: Reading, *, vocabulary: bool) -> list[str]:
         name
         for spec in reading.specs
         if spec.part == "body" and (vocabulary or "vocab" not in spec.axes)
-        for name in spec.names(reading.shape.layers)
+        for name in spec.names(reading.shape)
     ]

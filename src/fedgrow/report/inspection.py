@@ -8,8 +8,8 @@ from rich.table import Table
 from fedgrow.architectures import Family, Reading, Shape, family_of, read
 from fedgrow.architectures.models import load_config, load_model
 from fedgrow.errors import FedgrowError, ShapeError
+from fedgrow.growth.exactness import cells
 from fedgrow.growth.intermediate import smallest_intermediate
-from fedgrow.growth.possible import possibilities
 
 
 def reading_of(folder: str) -> Reading:
@@ -28,7 +28,7 @@ def describe(reading: Reading) -> dict[str, Any]:
         "head": reading.head,
         "norm": reading.family.norm,
         "shape": reading.shape.model_dump(),
-        "growth": [p.as_dict() for p in possibilities(reading.family, reading.shape)],
+        "growth": [cell.as_dict() for cell in cells(reading.family)],
     }
 
 
@@ -41,8 +41,8 @@ def growth_table(folder: str, reading: Reading) -> Table:
     )
     for column in ("direction", "growth", "how"):
         table.add_column(column)
-    for p in possibilities(reading.family, reading.shape):
-        table.add_row(p.direction, p.exactness, p.rule)
+    for cell in cells(reading.family):
+        table.add_row(cell.direction, cell.exactness, cell.rule)
     return table
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from fedgrow.methods import DualLigo
+from fedgrow.methods import Ligo
 from fedgrow.tasks.base import Codec, Encoded
 
 EXAMPLES = 32
@@ -35,7 +35,7 @@ class Parity:
 
 
 @torch.no_grad()
-def parity(learner: DualLigo, small: nn.Module, data: Encoded, codec: Codec) -> Parity:
+def parity(learner: Ligo, small: nn.Module, data: Encoded, codec: Codec) -> Parity:
     """Compare the grown model at its start with the small model on a few examples."""
     count = min(EXAMPLES, len(data))
     inputs, _ = codec.batch(data, range(count))

@@ -2,13 +2,13 @@
 
 from fedgrow.growth.operators.base import Depth, Maps, Operator
 from fedgrow.growth.operators.dense import Dense
+from fedgrow.growth.operators.fixed import Fixed
 from fedgrow.growth.operators.low_rank import LowRankOperator
+from fedgrow.growth.operators.partial import Partial
 from fedgrow.growth.operators.tied import Tied
 
 OPERATORS: dict[str, type[Operator]] = {
-    "dense": Dense,
-    "tied": Tied,
-    "low-rank": LowRankOperator,
+    operator.kind: operator for operator in (Dense, Tied, Partial, LowRankOperator, Fixed)
 }
 
 __all__ = ["OPERATORS", "Depth", "Maps", "Operator"]

@@ -2,21 +2,23 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from fedgrow.architectures.table import BODY_AXES
+from fedgrow.architectures import Family
+from fedgrow.architectures.axes import axis_size
 from fedgrow.errors import FedgrowError
-from fedgrow.growth.maps import Map, Matrix
+from fedgrow.growth.initialisers import INITIALISERS, Start
+from fedgrow.growth.maps import Map, NextLayer, Selection
 from fedgrow.growth.stage import Stage
-from fedgrow.growth.start import depth_start, start
 
 Arrays = Mapping[str, Tensor]
-MIX, CONSTANT = "depth.mix/", "depth.constant/"
+MIX, CONSTANT, RESIDUAL = "depth.mix/", "depth.constant/", "residual/"
 
 # LiGO as published has one map per axis: what reads an axis uses the map of what writes it (F = E).
 PUBLISHED_TIES = {
@@ -30,14 +32,23 @@ PUBLISHED_TIES = {
 
 @dataclass(frozen=True)
 class Maps:
-    """The maps of one operator, by axis label: those of the blocks and those of the rest of the model.
+    """The maps of one operator, by axis label: those of each stack of blocks, and those of the rest of the model."""
 
-    ``per_layer`` says that the maps of the blocks carry a leading axis over the source's layers.
-    """
-
-    block: Mapping[str, Map]
+    blocks: Mapping[str, Mapping[str, Map]]
     outer: Mapping[str, Map]
-    per_layer: bool = False
+
+    @classmethod
+    def shared(cls, family: Family, maps: Mapping[str, Map]) -> "Maps":
+        """Use the same maps inside all stacks and outside; outside there is no next layer to take rows from."""
+        outer = {axis: _plain(m) for axis, m in maps.items()}
+        return cls({block.depth: maps for block in family.blocks}, outer)
+
+
+def _plain(m: Map) -> Map:
+    if isinstance(m, NextLayer):
+        return m.base
+    base = getattr(m, "base", None)
+    return replace(m, base=base.base) if isinstance(base, NextLayer) else m  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -48,28 +59,67 @@ class Depth:
     constant: Float[Tensor, " large_layers"] | None = None
 
 
+@dataclass(frozen=True)
+class Residual:
+    """What is added to a grown block tensor: ``up @ down^T`` in every layer."""
+
+    up: Float[Tensor, "layers rows rank"]
+    down: Float[Tensor, "layers columns rank"]
+
+
 class Operator(ABC):
     """A growth operator from one shape to another; it holds no arrays, only what they mean.
 
+    Attributes:
+        kind: its name in plans and on the command line.
+        learns: what it learns, and, as Global-LiGO, sends; in words.
+        needs_matrix: whether it can only start from initialisers whose maps are plain matrices.
+        allows_ties: whether it can tie readers to writers (F = E), as the published start does.
+        default_rank: rank of the learned part, for the kinds that have one.
+
     Args:
         stage: from which shape to which.
-        start: ``exact`` (function-preserving) or ``xavier`` (as LiGO publishes it, with F = E).
+        start: name of the initialiser.
         rank: rank of the learned part, for the kinds that have one; default: the kind's.
+        residual: rank of a learned term that is added to every grown weight of the blocks; None: no such term.
         seed: seed of the random rows that break the symmetry of copies.
     """
 
     kind: ClassVar[str]
-    starts: ClassVar[tuple[str, ...]] = ("exact", "xavier")
+    learns: ClassVar[str]
+    needs_matrix: ClassVar[bool] = True
+    allows_ties: ClassVar[bool] = False
     default_rank: ClassVar[int | None] = None
 
-    def __init__(self, stage: Stage, *, start: str = "exact", rank: int | None = None, seed: int = 0) -> None:
-        if start not in self.starts:
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        start: str = "exact",
+        rank: int | None = None,
+        residual: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if start not in self.starts():
             raise FedgrowError(
-                f"operator {self.kind}: start {start!r} is unknown; choose from {', '.join(self.starts)}"
+                f"operator {self.kind}: start {start!r} is unknown or does not fit; "
+                f"choose from {', '.join(self.starts())}"
             )
         if rank is not None and self.default_rank is None:
             raise FedgrowError(f"operator {self.kind} has no rank, but rank {rank} was given; leave it out")
-        self.stage, self.start, self.rank, self.seed = stage, start, rank or self.default_rank, seed
+        self.initialiser, self.start = INITIALISERS[start], start
+        self.stage = self.initialiser.stage(stage)
+        self.rank, self.residual, self.seed = rank or self.default_rank, residual, seed
+
+    @classmethod
+    def starts(cls) -> tuple[str, ...]:
+        """Names of the initialisers that this kind can start from."""
+        return tuple(
+            name
+            for name, initialiser in INITIALISERS.items()
+            if (initialiser.as_matrix or not cls.needs_matrix)
+            and (cls.allows_ties or not initialiser.ties_readers)
+        )
 
     @abstractmethod
     def width_start(self, generator: Generator) -> dict[str, Tensor]:
@@ -85,57 +135,84 @@ class Operator(ABC):
 
     def learning_rate(self, name: str) -> float:
         """Return AdamW's default step size for an array; entries of the depth are few and of order one."""
+        if name.startswith(RESIDUAL):
+            return 0.2 / self.stage.target.width
         return 1e-3 if name.startswith("depth.") else self.width_learning_rate()
 
     def initial(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Return all starting arrays: the same at every site for the same stage, settings and seed."""
         generator = torch.Generator().manual_seed(self.seed)
         arrays = self.width_start(generator)
-        for name, depth in depth_start(self.stage).items():
+        for name, depth in self.initialiser.depth(self.stage).items():
             arrays[MIX + name] = depth.mix
             if depth.constant is not None:
                 arrays[CONSTANT + name] = depth.constant
+        arrays |= self._residual_start(generator)
         return {name: array.to(dtype) for name, array in arrays.items()}
 
+    def _residual_start(self, generator: Generator) -> dict[str, Tensor]:
+        """Start residuals at zero: ``up`` zero, columns of ``down`` of norm one."""
+        if self.residual is None:
+            return {}
+        target, arrays = self.stage.target, {}
+        for block in self.stage.family.blocks:
+            for name, axes in block.tensors.items():
+                if len(axes) != 2:
+                    continue
+                rows, columns = (axis_size(label, target) or 0 for label in axes)
+                layers, key = block.layers(target), self.stage.family.key(block, name)
+                down = torch.randn(layers, columns, self.residual, generator=generator, dtype=torch.float64)
+                arrays[f"{RESIDUAL}{key}/U"] = torch.zeros(layers, rows, self.residual, dtype=torch.float64)
+                arrays[f"{RESIDUAL}{key}/V"] = down / columns**0.5
+        return arrays
+
     def depth(self, arrays: Arrays) -> dict[str, Depth]:
-        """Return the depth of every block tensor, by its name inside the block."""
+        """Return the depth of every block tensor, by its key."""
         return {
             name.removeprefix(MIX): Depth(value, arrays.get(CONSTANT + name.removeprefix(MIX)))
             for name, value in arrays.items()
             if name.startswith(MIX)
         }
 
+    def residuals(self, arrays: Arrays) -> dict[str, Residual]:
+        """Return what is added to block tensors, by their key."""
+        return {
+            name.removeprefix(RESIDUAL).removesuffix("/U"): Residual(value, arrays[name[:-1] + "V"])
+            for name, value in arrays.items()
+            if name.startswith(RESIDUAL) and name.endswith("/U")
+        }
+
+    @cached_property
+    def beginnings(self) -> dict[str, Start]:
+        """The initialiser's start of every axis that has a map of its own."""
+        return {axis: self.begin(axis) for axis in self.learned_axes}
+
+    def begin(self, axis: str) -> Start:
+        """Return the initialiser's start of any axis."""
+        return self.initialiser.width(self.stage, axis, self.seed)
+
     @property
     def learned_axes(self) -> tuple[str, ...]:
         """Axes that have a map of their own; with the published start, readers share the writers' map."""
-        return tuple(a for a in BODY_AXES if self.start == "exact" or a not in PUBLISHED_TIES)
+        axes = self.stage.family.learned_axes
+        return tuple(a for a in axes if not (self.initialiser.ties_readers and a in PUBLISHED_TIES))
 
     def resolve(self, axis: str) -> str:
         """Return the axis whose map serves this one."""
-        return axis if self.start == "exact" else PUBLISHED_TIES.get(axis, axis)
+        return PUBLISHED_TIES.get(axis, axis) if self.initialiser.ties_readers else axis
 
 
-def start_matrix(stage: Stage, axis: str, kind: str, generator: Generator) -> Float[Tensor, "large small"]:
-    """Return a starting matrix: Xavier's, or the function-preserving one with its free rows drawn at random.
+def start_matrix(begin: Start, generator: Generator) -> Float[Tensor, "large small"]:
+    """Return a starting matrix: the initialiser's, with its free rows drawn at random.
 
     Random rows have the norm of a row of a random orthonormal frame, times the scale of the kept rows, so
     that new features are as large as old ones.
     """
-    begin = start(stage, axis)
-    if kind == "xavier":
-        matrix = torch.empty(begin.map.large, begin.map.small, dtype=torch.float64)
-        return torch.nn.init.xavier_uniform_(matrix, generator=generator)
-    matrix = begin.map.dense()
+    matrix = begin.map.dense().clone()
     count = int(begin.free.sum())
     if count:
+        assert isinstance(begin.map, Selection)
         scale = begin.map.scale[begin.free].abs()[:, None] / begin.map.small**0.5
         random = torch.randn(count, begin.map.small, generator=generator, dtype=torch.float64)
         matrix[begin.free] = random * scale
     return matrix
-
-
-def as_matrices(
-    arrays: Arrays, operator: Operator, prefix: str, axes: tuple[str, ...] = BODY_AXES
-) -> dict[str, Map]:
-    """Wrap arrays named ``prefix + axis`` as maps for these axes."""
-    return {axis: Matrix(arrays[prefix + operator.resolve(axis)]) for axis in axes}

@@ -2,7 +2,8 @@
 
 from torch import Generator, Tensor
 
-from fedgrow.growth.operators.base import Arrays, Maps, Operator, as_matrices, start_matrix
+from fedgrow.growth.maps import Matrix
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, start_matrix
 
 # Outside the blocks nothing but the stream and the norms is mapped.
 OUTER_AXES = ("stream.out", "norm.gain", "norm.shift", "norm.in")
@@ -12,23 +13,29 @@ class Dense(Operator):
     """E and F per axis and source layer, and one more set for embeddings, final norm and heads."""
 
     kind = "dense"
+    learns = "E and F of every axis, for every small layer, and the depth"
+    allows_ties = True
 
     def width_start(self, generator: Generator) -> dict[str, Tensor]:
         """Return matrices (source layers, large, small) for the blocks and (large, small) for the rest."""
         arrays = {}
-        for axis in self.learned_axes:
-            exact = start_matrix(self.stage, axis, self.start, generator)
-            arrays[f"block/{axis}"] = exact.repeat(self.stage.source.layers, 1, 1)
+        for axis, begin in self.beginnings.items():
+            matrix = start_matrix(begin, generator)
+            for block in self.stage.family.blocks:
+                arrays[f"{block.depth}/{axis}"] = matrix.repeat(block.layers(self.stage.source), 1, 1)
             if axis in OUTER_AXES:
-                arrays[f"outer/{axis}"] = exact.clone()
+                arrays[f"outer/{axis}"] = matrix.clone()
         return arrays
 
     def maps(self, arrays: Arrays) -> Maps:
         """Give every source layer its own matrices."""
+        axes = self.stage.family.learned_axes
         return Maps(
-            block=as_matrices(arrays, self, "block/"),
-            outer=as_matrices(arrays, self, "outer/", OUTER_AXES),
-            per_layer=True,
+            blocks={
+                block.depth: {a: Matrix(arrays[f"{block.depth}/{self.resolve(a)}"]) for a in axes}
+                for block in self.stage.family.blocks
+            },
+            outer={a: Matrix(arrays[f"outer/{self.resolve(a)}"]) for a in axes if a in OUTER_AXES},
         )
 
     def width_learning_rate(self) -> float:

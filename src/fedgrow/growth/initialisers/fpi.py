@@ -1,0 +1,35 @@
+"""FPI: bert2BERT's function-preserving initialisation: copies in turn, and depth by stacking."""
+
+from dataclasses import replace
+
+import torch
+
+from fedgrow.growth.depth import DepthStart, copied_depth, stacked_layers
+from fedgrow.growth.initialisers import width
+from fedgrow.growth.initialisers.base import Exactness, Start
+from fedgrow.growth.initialisers.net2net import Net2Net
+from fedgrow.growth.stage import Stage
+
+
+class FPI(Net2Net):
+    """Units, heads and stream are copied in turn, and readers divide by the number of copies."""
+
+    name = "fpi"
+    source = "bert2BERT (Chen et al., ACL 2022), section 3.3.1"
+
+    def width(self, stage: Stage, axis: str, seed: int) -> Start:
+        """Copy in turn."""
+        kind, role = axis.split(".")
+        if kind == "ffn":
+            start = width.copied_ffn(stage, kind, role, width.equal_shares)
+            return replace(start, free=torch.zeros_like(start.free))
+        return super().width(stage, axis, seed)
+
+    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+        """Stack copies."""
+        return copied_depth(stage, stacked_layers)
+
+    def declared(self, stage: Stage) -> Exactness:
+        """Stacking changes the function."""
+        deeper = any(b.layers(stage.source) < b.layers(stage.target) for b in stage.family.blocks)
+        return "not preserved" if deeper else super().declared(stage)

@@ -1,0 +1,16 @@
+"""Interpolation: every layer repeated in its place; width as under ``exact``."""
+
+from fedgrow.growth.depth import DepthStart, copied_depth, source_layers
+from fedgrow.growth.initialisers.stack import Stack
+from fedgrow.growth.stage import Stage
+
+
+class Interpolate(Stack):
+    """Layer i of the large model is layer i x small depth / large depth."""
+
+    name = "interpolate"
+    source = "Chang et al., ICLR 2018; Dong et al., ICML 2020"
+
+    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+        """Repeat every layer in place."""
+        return copied_depth(stage, source_layers)

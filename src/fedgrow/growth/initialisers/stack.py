@@ -1,0 +1,22 @@
+"""Stacking: the whole model again and again; width as under ``exact``."""
+
+from fedgrow.growth.depth import DepthStart, copied_depth, stacked_layers
+from fedgrow.growth.initialisers.base import Exactness
+from fedgrow.growth.initialisers.exact import Exact
+from fedgrow.growth.stage import Stage
+
+
+class Stack(Exact):
+    """Layer i of the large model is layer i modulo the small depth."""
+
+    name = "stack"
+    source = "Gong et al., ICML 2019; G_stack (Du et al., NeurIPS 2024)"
+
+    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+        """Stack copies."""
+        return copied_depth(stage, stacked_layers)
+
+    def declared(self, stage: Stage) -> Exactness:
+        """Repeating blocks changes the function; width alone does not."""
+        deeper = any(b.layers(stage.source) < b.layers(stage.target) for b in stage.family.blocks)
+        return "not preserved" if deeper else super().declared(stage)

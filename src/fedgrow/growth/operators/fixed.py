@@ -1,0 +1,38 @@
+"""Fixed: an initialiser as it is; nothing is learned or sent but, if asked for, the residual term."""
+
+import torch
+from torch import Generator, Tensor
+
+from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator
+
+
+class Fixed(Operator):
+    """Growth without learning: the non-learned methods as operators and as baselines."""
+
+    kind = "fixed"
+    learns = "nothing"
+    needs_matrix = False
+
+    def width_start(self, generator: Generator) -> dict[str, Tensor]:
+        """Return no arrays."""
+        return {}
+
+    def initial(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """Return the residual's arrays only."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return {name: array.to(dtype) for name, array in self._residual_start(generator).items()}
+
+    def maps(self, arrays: Arrays) -> Maps:
+        """Return the initialiser's maps."""
+        return Maps.shared(self.stage.family, {axis: begin.map for axis, begin in self.beginnings.items()})
+
+    def depth(self, arrays: Arrays) -> dict[str, Depth]:
+        """Return the initialiser's depth."""
+        return {
+            name: Depth(start.mix, start.constant)
+            for name, start in self.initialiser.depth(self.stage).items()
+        }
+
+    def width_learning_rate(self) -> float:
+        """There is nothing to learn."""
+        return 0.0

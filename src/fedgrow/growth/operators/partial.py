@@ -1,0 +1,34 @@
+"""Partial: old entries stay as the initialiser places them; only the rows of new ones are learned (E = [I; C])."""
+
+from torch import Generator, Tensor
+
+from fedgrow.growth.maps import Map, Selection, Topped
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, start_matrix
+
+
+class Partial(Operator):
+    """Identity on top, new rows learned, one map for all layers: as in LiGO's public code."""
+
+    kind = "partial"
+    learns = "the rows of new entries of every axis, one map for all layers, and the depth"
+
+    def width_start(self, generator: Generator) -> dict[str, Tensor]:
+        """Return one (new, small) matrix per axis that grows."""
+        return {
+            f"map/{axis}": start_matrix(begin, generator)[begin.new]
+            for axis, begin in self.beginnings.items()
+            if begin.new.any()
+        }
+
+    def maps(self, arrays: Arrays) -> Maps:
+        """Put the learned rows in their places."""
+        return Maps.shared(self.stage.family, {axis: self._map(axis, arrays) for axis in self.beginnings})
+
+    def _map(self, axis: str, arrays: Arrays) -> Map:
+        begin = self.beginnings[axis]
+        assert isinstance(begin.map, Selection)
+        return Topped(begin.map, arrays[f"map/{axis}"], begin.new) if begin.new.any() else begin.map
+
+    def width_learning_rate(self) -> float:
+        """Entries of a map move together, so the step shrinks with the fan-in: 5e-5 at width 384."""
+        return 0.02 / self.stage.source.width
