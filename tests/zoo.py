@@ -20,6 +20,7 @@ from fedgrow.architectures.configuration import config_values, possible_ffn
 from fedgrow.architectures.models import new_model
 
 VOCAB, POSITIONS, LABELS, IMAGE, PATCH = 19, 12, 3, 8, 4
+EMBEDDING = 37  # a width that no stream here has: one that has it needs no projection, and is another table's
 TEXT = {
     "vocab_size": VOCAB,
     "max_position_embeddings": POSITIONS,
@@ -41,9 +42,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "bos_token_id": 1,
         "eos_token_id": 2,
     },
-    "electra": TEXT | {"embedding_size": 6},
+    "electra": TEXT | {"embedding_size": EMBEDDING},
     "electra-wide": TEXT,
-    "opt-post": TEXT | {"word_embed_proj_dim": 6, "do_layer_norm_before": False},
+    "opt-post": TEXT | {"word_embed_proj_dim": EMBEDDING, "do_layer_norm_before": False},
     "t5": {"vocab_size": VOCAB, "feed_forward_proj": "relu", "decoder_start_token_id": 0},
     "t5-gated": {"vocab_size": VOCAB, "feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0},
     "gpt_neox": TEXT
@@ -78,15 +79,37 @@ def config(family: Family, shape: Shape, *, labels: int = LABELS, **overrides: A
 
 
 def model(
-    family: Family, head: str | None, shape: Shape, *, seed: int = 0, std: float = 0.3, **overrides: Any
+    family: Family,
+    head: str | None,
+    shape: Shape,
+    *,
+    seed: int = 0,
+    std: float = 0.3,
+    gain: float = 0.0,
+    dtype: torch.dtype = torch.float64,
+    **overrides: Any,
 ) -> Any:
-    """Return a tiny model in float64 whose parameters are all drawn at random, gains and biases too."""
+    """Return a tiny model whose parameters are all drawn at random, gains and biases too.
+
+    Args:
+        family: its family.
+        head: its head; None for a bare body.
+        shape: its shape.
+        seed: seed of its weights.
+        std: standard deviation of every parameter.
+        gain: mean of the norms' gains.
+        dtype: type of its weights.
+        overrides: fields of its configuration.
+    """
     overrides.setdefault("labels", 2 if head == "question-answering" else LABELS)
-    built: Any = new_model(config(family, shape, **overrides), head, seed=seed).double().eval()
+    built: Any = new_model(config(family, shape, **overrides), head, seed=seed).to(dtype).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in built.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * std)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) * std)
+        for module in built.modules():
+            if isinstance(module, (nn.LayerNorm, *RMS_NORMS)):
+                module.weight += gain
     return built
 
 

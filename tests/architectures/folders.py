@@ -18,7 +18,8 @@ SHAPE = Shape(layers=2, width=8, heads=2, ffn=12)
 
 def folder(path: Path, name: str, **overrides: Any) -> tuple[Any, Path]:
     """Save a tiny model; return it and its folder."""
-    model = tiny.model(name, SHAPE, dtype=torch.float32, **overrides)
+    shape = SHAPE.model_copy(update={"decoder_layers": 2}) if name == "t5" else SHAPE
+    model = tiny.model(name, shape, dtype=torch.float32, **overrides)
     with quiet():
         model.save_pretrained(path)
     return model, path

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedgrow.architectures import Shape, families, read
-from fedgrow.architectures.models import empty_model, large_config, load_config, load_model, new_model
+from fedgrow.architectures import read
+from fedgrow.architectures.models import empty_model, load_config, load_model, new_model
 from fedgrow.errors import ArchitectureError, FedgrowError
 from tests import tiny
 from tests.architectures.folders import SHAPE, edit_config, edit_tensors, folder
@@ -34,6 +34,8 @@ class TestQuirks:
             ("vit", IMAGES),
             ("gpt2", GENERATE),
             ("gpt2-classify", CLASSIFY),
+            ("llama", GENERATE),
+            ("t5", "sequence-to-sequence-language-modelling"),
         ],
     )
     def test_none(self, tmp_path, name, head):
@@ -165,6 +167,12 @@ class TestRefused:
         with pytest.raises(FedgrowError, match=r"give a folder that holds config\.json"):
             load_model(tmp_path, CLASSIFY)
 
+    def test_a_configuration_that_its_class_refuses(self, tmp_path):
+        _, path = folder(tmp_path, "llama")
+        edit_config(path, num_attention_heads=3)
+        with pytest.raises(FedgrowError, match="not a multiple of the number of attention heads"):
+            load_config(path)
+
     def test_a_file(self, tmp_path):
         (tmp_path / "model.txt").write_text("not a model")
         with pytest.raises(FedgrowError, match=r"model\.txt"):
@@ -236,25 +244,3 @@ class TestEmptyModel:
         batch = tiny.inputs("gpt2")
         out = torch.func.functional_call(empty, dict(whole.state_dict()), (), batch).logits
         torch.testing.assert_close(out, tiny.logits(whole, batch))
-
-
-class TestLargeConfig:
-    @pytest.mark.parametrize("family", ["bert", "vit", "gpt2"])
-    def test_shape_and_epsilon(self, family):
-        table = families()[family]
-        small = tiny.config(family, SHAPE)
-        large = large_config(small, table, Shape(layers=3, width=12, heads=3, ffn=20), 0.5)
-        eps = table.config["norm_eps"]
-        assert table.shape(large) == Shape(layers=3, width=12, heads=3, ffn=20)
-        assert getattr(large, eps) == 0.5 * getattr(small, eps)
-
-    def test_the_small_configuration_is_left_alone(self):
-        small = tiny.config("vit", SHAPE)
-        before = small.to_dict()
-        large_config(small, families()["vit"], Shape(layers=3, width=12, heads=3, ffn=20), 0.5)
-        assert small.to_dict() == before
-
-    def test_it_is_what_save_and_load_give_back(self, tmp_path):
-        target = Shape(layers=3, width=12, heads=3, ffn=20)
-        large_config(tiny.config("vit", SHAPE), families()["vit"], target, 0.5).save_pretrained(tmp_path)
-        assert families()["vit"].shape(load_config(tmp_path)) == target

@@ -1,77 +1,137 @@
+"""Every family and head of the tables is read, tensor by tensor; what is unknown, missing or misshapen is named."""
+
+import re
+
 import pytest
 import torch
 import transformers
 from torch import nn
 
-from fedgrow.architectures import Shape, read
+from fedgrow.architectures import Shape, families, read
 from fedgrow.errors import ArchitectureError
-from tests import tiny
+from tests import tiny, zoo
 
 SHAPE = Shape(layers=2, width=8, heads=2, ffn=12)
-HEADS = {
-    "bert": "sequence-classification",
-    "bert-mlm": "masked-language-modelling",
-    "bert-body": None,
-    "vit": "image-classification",
-    "vit-body": None,
-    "gpt2": "causal-language-modelling",
-    "gpt2-classify": "sequence-classification",
-    "gpt2-body": None,
+TIED = {
+    "bert": {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"},
+    "roberta": {"lm_head.decoder.weight", "lm_head.decoder.bias"},
+    "distilbert": {"vocab_projector.weight"},
+    "electra": {"generator_lm_head.weight"},
+    "electra-wide": {"generator_lm_head.weight"},
+    "gpt2": {"lm_head.weight"},
+    "gpt_neox": {"lm_head.weight"},
+    "opt": {"lm_head.weight"},
+    "opt-post": {"lm_head.weight"},
+    "llama": {"lm_head.weight"},
+    "mistral": {"lm_head.weight"},
+    "qwen2": {"lm_head.weight"},
+    "qwen3": {"lm_head.weight"},
+    "gemma": {"lm_head.weight"},
+    "t5": {"lm_head.weight"},
+    "t5-gated": {"lm_head.weight"},
 }
+MODELLING = [(name, h) for name, h in zoo.NAMES if h and "language-modelling" in h]
+T5S = ("t5", "t5-gated")
 
 
 def parameter(*shape):
     return nn.Parameter(torch.zeros(shape))
 
 
-def test_every_head_of_every_table_is_read_here():
-    assert set(HEADS) == set(tiny.CLASSES)
+def made(name, head, **overrides):
+    family = families()[name]
+    groups = {"heads": 4, "kv_heads": 2} if "kv_heads" in family.config else {}
+    return zoo.model(family, head, zoo.small_shape(family, **groups), **overrides)
 
 
-@pytest.mark.parametrize("name", tiny.CLASSES)
-class TestRealModels:
-    def test_shape_and_head(self, name):
-        reading = read(tiny.model(name, SHAPE))
-        assert reading.family.family == name.partition("-")[0]
-        assert reading.shape == SHAPE
-        assert reading.head == HEADS[name]
-
-    def test_every_tensor_is_known_once(self, name):
-        model = tiny.model(name, SHAPE)
+@pytest.mark.parametrize(("name", "head"), zoo.NAMES)
+class TestEveryFamilyAndHead:
+    def test_shape_and_head(self, name, head):
+        model = made(name, head)
         reading = read(model)
-        names = [n for spec in reading.specs for n in spec.names(SHAPE.layers)]
+        family = families()[name]
+        groups = {"heads": 4, "kv_heads": 2} if "kv_heads" in family.config else {}
+        expected = zoo.small_shape(family, **groups)
+        assert reading.family is family
+        assert reading.shape.model_copy(update={"rotary": None}) == expected
+        assert reading.head == head
+
+    def test_every_tensor_is_known_once(self, name, head):
+        model = made(name, head)
+        reading = read(model)
+        names = [n for spec in reading.specs for n in spec.names(reading.shape)]
         assert sorted([*names, *reading.tied]) == sorted(model.state_dict())
 
-    def test_tied_tensors_share_their_memory(self, name):
-        model = tiny.model(name, SHAPE)
-        tensors = model.state_dict(keep_vars=True)
-        assert all(tensors[tied] is tensors[source] for tied, source in read(model).tied.items())
+    def test_tied_tensors_share_their_memory_and_no_others_do(self, name, head):
+        model = made(name, head)
+        tensors, tied = model.state_dict(keep_vars=True), read(model).tied
+        assert all(tensors[one] is tensors[source] for one, source in tied.items())
+        assert len({id(t) for n, t in tensors.items() if n not in tied}) == len(tensors) - len(tied)
 
-    def test_an_unknown_tensor_is_named(self, name):
-        model = tiny.model(name, SHAPE)
+    def test_an_unknown_tensor_is_named(self, name, head):
+        model = made(name, head)
         model.base_model.register_parameter("adapter", parameter(3))
-        with pytest.raises(ArchitectureError, match=r"does not know tensor (\w+\.)?adapter of "):
+        full = next(n for n in model.state_dict() if n.endswith("adapter"))
+        with pytest.raises(
+            ArchitectureError, match=f"{name}: the table does not know tensor {re.escape(full)} of "
+        ):
+            read(model)
+
+    def test_an_unknown_tensor_inside_a_block_is_named(self, name, head):
+        model = made(name, head)
+        block = families()[name].prefix_of(head) + families()[name].blocks[0].path.format(layer=1)
+        model.get_submodule(block).register_parameter("gate", parameter(3))
+        with pytest.raises(ArchitectureError, match=rf"does not know tensor {re.escape(block)}\.gate of "):
+            read(model)
+
+    def test_every_tensor_that_must_be_there_is_missed_by_name(self, name, head):
+        reading = read(made(name, head))
+        needed = [s for s in reading.specs if s.in_block and not reading.family.may_be_absent(s)]
+        assert needed
+        lost = needed[-1].names(reading.shape)[-1]
+        model = made(name, head)
+        parent, _, leaf = lost.rpartition(".")
+        delattr(model.get_submodule(parent), leaf)
+        with pytest.raises(ArchitectureError, match=f"{name}: tensor {re.escape(lost)} is missing"):
             read(model)
 
 
-@pytest.mark.parametrize(
-    ("name", "tied"),
-    [
-        ("bert", set()),
-        ("bert-mlm", {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}),
-        ("gpt2", {"lm_head.weight"}),
-        ("gpt2-classify", set()),
-    ],
-)
-def test_which_tensors_are_tied(name, tied):
-    assert set(read(tiny.model(name, SHAPE)).tied) == tied
+@pytest.mark.parametrize(("name", "head"), MODELLING)
+def test_a_head_over_the_vocabulary_is_tied_if_the_configuration_says_so(name, head):
+    reading = read(made(name, head, tie_word_embeddings=True))
+    assert {tied for tied in reading.tied if "embed_tokens" not in tied} == TIED[name]
+    assert reading.tied_head
 
 
-@pytest.mark.parametrize("name", ["bert-mlm", "gpt2"])
-def test_an_untied_head_is_a_tensor_of_its_own(name):
-    reading = read(tiny.model(name, SHAPE, tie_word_embeddings=False))
+@pytest.mark.parametrize(("name", "head"), [(n, h) for n, h in MODELLING if n not in T5S])
+def test_an_untied_head_is_a_tensor_of_its_own(name, head):
+    reading = read(made(name, head, tie_word_embeddings=False))
     assert not reading.tied
+    assert not reading.tied_head
     assert any(spec.part == "head" and spec.axes[0] == "vocab" for spec in reading.specs)
+
+
+@pytest.mark.parametrize("name", T5S)
+def test_both_stacks_of_t5_share_one_table(name):
+    tied = read(made(name, None)).tied
+    assert tied == {f"{stack}.embed_tokens.weight": "shared.weight" for stack in ("encoder", "decoder")}
+
+
+@pytest.mark.parametrize("name", T5S)
+def test_a_head_on_the_encoder_has_no_decoder(name):
+    reading = read(made(name, "token-classification"))
+    assert not any("decoder" in spec.name for spec in reading.specs)
+    assert set(reading.tied) == {"transformer.encoder.embed_tokens.weight"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "scaled"),
+    [({"scale_decoder_outputs": True}, True), ({"scale_decoder_outputs": False}, False)],
+)
+def test_whether_logits_are_divided_by_the_root_of_the_width(settings, scaled):
+    model = made("t5", "sequence-to-sequence-language-modelling")
+    model.config.scale_decoder_outputs = settings["scale_decoder_outputs"]
+    assert read(model).scaled_logits is scaled
 
 
 def test_optional_tensors_may_be_absent():
@@ -96,15 +156,6 @@ def test_several_unknown_tensors_are_counted():
     for name in ("one", "two", "three"):
         model.vit.register_parameter(name, parameter(1))
     with pytest.raises(ArchitectureError, match=r"tensor vit\.one .*and 2 more: vit\.three, vit\.two"):
-        read(model)
-
-
-def test_a_missing_tensor_is_named():
-    model = tiny.model("bert", SHAPE)
-    del model.bert.encoder.layer[1].output.dense.bias
-    with pytest.raises(
-        ArchitectureError, match=r"tensor bert\.encoder\.layer\.1\.output\.dense\.bias is missing"
-    ):
         read(model)
 
 
@@ -134,6 +185,6 @@ def test_a_tensor_of_other_dimensions_is_named():
 
 
 def test_a_head_without_a_table_is_refused_by_name():
-    model = transformers.BertForQuestionAnswering(tiny.config("bert", SHAPE))
-    with pytest.raises(ArchitectureError, match="no table for the head of BertForQuestionAnswering"):
+    model = transformers.BertForMultipleChoice(tiny.config("bert", SHAPE))
+    with pytest.raises(ArchitectureError, match="no table for the head of BertForMultipleChoice"):
         read(model)

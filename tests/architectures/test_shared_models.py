@@ -45,7 +45,7 @@ def test_it_loads_and_reads(name, head):
     reading = read(model)
     assert (reading.shape, reading.head) == (SHAPES[name], head)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    body = {n for spec in reading.specs if spec.part == "body" for n in spec.names(reading.shape.layers)}
+    body = {n for spec in reading.specs if spec.part == "body" for n in spec.names(reading.shape)}
     assert not body & set(new)
 
 

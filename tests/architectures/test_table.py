@@ -1,85 +1,115 @@
+"""Every table: its labels, names, ties, classes and norms."""
+
 import pytest
+import torch
 import transformers
 
-from fedgrow.architectures import Shape, families, family_of
-from fedgrow.architectures.table import BODY_AXES, FIXED_AXES, HEAD_AXES, axis_size
-from fedgrow.errors import ArchitectureError
-from tests import tiny
+from fedgrow.architectures import Shape, families
+from fedgrow.architectures.axes import BODY_AXES, KNOWN_AXES, STRUCTURAL_AXES, axis_size, grows, parts
+from tests import zoo
 
 SHAPE = Shape(layers=2, width=8, heads=2, ffn=12)
-HEADS = [(family, head) for family, table in families().items() for head in (None, *table.heads)]
-every_family = pytest.mark.parametrize("family", ["bert", "gpt2", "vit"])
+PRIVATE = {axis for axis in STRUCTURAL_AXES if axis.startswith(("pooled", "transform"))} | {"label"}
 
 
 def labels(spec):
-    return {part for label in spec.axes for part in label.split("|")}
+    return {part for label in spec.axes for part in parts(label)}
 
 
-def test_every_table_loads():
-    assert list(families()) == ["bert", "gpt2", "vit"]
+def shape_of(name):
+    return zoo.small_shape(families()[name])
 
 
-@pytest.mark.parametrize(("family", "head"), HEADS, ids=str)
+@pytest.mark.parametrize(("name", "head"), zoo.NAMES, ids=str)
 class TestEveryTable:
-    def test_every_axis_is_known(self, family, head):
-        for spec in families()[family].specs(head):
-            assert labels(spec) <= FIXED_AXES.union(BODY_AXES, HEAD_AXES), spec.name
+    def test_every_axis_is_known(self, name, head):
+        for spec in families()[name].specs(head):
+            assert labels(spec) <= KNOWN_AXES, spec.name
 
-    def test_the_body_has_no_axis_of_a_private_head(self, family, head):
-        for spec in families()[family].specs(head):
+    def test_the_body_has_no_axis_of_a_private_head(self, name, head):
+        for spec in families()[name].specs(head):
             if spec.part == "body":
-                assert not labels(spec) & {*HEAD_AXES, "label"}, spec.name
+                assert not labels(spec) & PRIVATE, spec.name
 
-    def test_names_are_given_once(self, family, head):
-        names = [name for spec in families()[family].specs(head) for name in spec.names(3)]
+    def test_names_are_given_once(self, name, head):
+        names = [n for spec in families()[name].specs(head) for n in spec.names(shape_of(name))]
         assert len(names) == len(set(names))
 
-    def test_tied_tensors_are_tied_to_one_of_the_table(self, family, head):
-        specs = {spec.name: spec for spec in families()[family].specs(head)}
-        for spec in specs.values():
-            assert spec.tied_to is None or len(specs[spec.tied_to].axes) == len(spec.axes)
+    def test_keys_of_the_body_are_the_same_with_every_head(self, name, head):
+        body = {s.key: s.axes for s in families()[name].specs(None) if s.part == "body"}
+        with_head = {s.key: s.axes for s in families()[name].specs(head) if s.part == "body"}
+        assert with_head.items() <= body.items()
+
+    def test_tied_tensors_are_tied_to_one_of_the_table_of_as_many_dimensions(self, name, head):
+        specs = {spec.name: spec for spec in families()[name].specs(head)}
+        tied = [spec for spec in specs.values() if spec.tied_to]
+        assert all(len(specs[spec.tied_to].axes) == len(spec.axes) for spec in tied)
 
 
-@every_family
+@pytest.mark.parametrize("name", families())
 class TestEveryFamily:
-    def test_its_classes_exist(self, family):
-        for head in families()[family].heads.values():
+    def test_its_classes_exist(self, name):
+        for head in families()[name].heads.values():
             assert hasattr(transformers, head.auto_class)
             assert hasattr(transformers, head.architecture)
 
-    def test_the_closing_norm_is_a_norm_of_the_block(self, family):
-        table = families()[family]
-        assert (table.block.closing_norm is None) is (table.norm == "pre")
-        if table.block.closing_norm:
-            assert table.block.tensors[f"{table.block.closing_norm}.weight"] == ("norm.gain",)
+    def test_its_classes_load_through_their_auto_class(self, name):
+        config = zoo.config(families()[name], shape_of(name))
+        for head in families()[name].heads.values():
+            classes = getattr(transformers, head.auto_class)._model_mapping[type(config)]
+            names = [c.__name__ for c in (classes if isinstance(classes, tuple) else (classes,))]
+            assert head.architecture in names or head.architecture.endswith(
+                ("ForImageClassificationWithTeacher",)
+            )
 
-    def test_the_shape_makes_the_round_trip_through_the_configuration(self, family):
-        table = families()[family]
-        config = tiny.config(family, SHAPE)
-        larger = Shape(layers=3, width=18, heads=3, ffn=20)
-        for field, value in table.config_values(larger).items():
-            setattr(config, field, value)
-        assert table.shape(config) == larger
+    def test_the_closing_norm_is_a_norm_of_the_block(self, name):
+        table = families()[name]
+        for block in table.blocks:
+            assert (block.closing_norm is None) is (table.norm == "pre")
+            closing = [] if table.norm == "pre" else [f"{block.closing_norm}.weight"]
+            assert [block.tensors[tensor] for tensor in closing] == [("norm.gain",)] * len(closing)
+
+    def test_what_it_says_of_the_final_norm_are_vectors_of_its_body(self, name):
+        table = families()[name]
+        assert {table.body[tensor] for tensor in table.final_norm} <= {("norm.gain",), ("norm.shift",)}
+
+    def test_optional_tensors_are_tensors_of_the_block(self, name):
+        for block in families()[name].blocks:
+            assert set(block.optional) <= set(block.tensors)
+
+    def test_every_block_writes_and_reads_the_stream(self, name):
+        for block in families()[name].blocks:
+            found = {part for axes in block.tensors.values() for label in axes for part in parts(label)}
+            assert {
+                "stream.out",
+                "norm.in",
+                "norm.gain",
+                "query.out",
+                "key.out",
+                "value.in",
+                "ffn.in",
+            } <= found
+
+    def test_learned_axes_keep_their_usual_order(self, name):
+        learned = families()[name].learned_axes
+        assert [axis for axis in BODY_AXES if axis in learned] == list(learned)
+        assert ("norm.shift" in learned) is (families()[name].norm_kind == "layer")
 
 
-def test_gpt2_without_inner_width_has_four_times_the_width():
-    assert families()["gpt2"].shape(tiny.config("gpt2", SHAPE, n_inner=None)).ffn == 32
+def test_encoder_decoders_name_the_stack_in_their_keys():
+    keys = {spec.key for spec in families()["t5"].specs(None) if spec.in_block}
+    assert {key.partition(".")[0] for key in keys} == {"encoder", "decoder"}
+    assert {s.key.partition(".")[0] for s in families()["bert"].specs(None) if s.in_block} == {
+        "attention",
+        "intermediate",
+        "output",
+    }
 
 
-def test_a_family_without_a_table_is_refused_by_name():
-    with pytest.raises(
-        ArchitectureError, match="model_type 't5' has no growth table; known families: bert, gpt2, vit"
-    ):
-        family_of(transformers.T5Config())
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("scale_attn_by_inverse_layer_idx", True), ("scale_attn_weights", False), ("add_cross_attention", True)],
-)
-def test_a_setting_without_a_growth_rule_is_refused_by_name(field, value):
-    with pytest.raises(ArchitectureError, match=f"gpt2: {field}={value} has no growth rule"):
-        family_of(tiny.config("gpt2", SHAPE, **{field: value}))
+def test_a_head_on_one_stack_has_the_tensors_of_that_stack_only():
+    specs = list(families()["t5"].specs("token-classification"))
+    assert all("decoder" not in spec.name for spec in specs)
+    assert sum(spec.in_block for spec in specs) == 8
 
 
 @pytest.mark.parametrize(
@@ -87,13 +117,38 @@ def test_a_setting_without_a_growth_rule_is_refused_by_name(field, value):
     [
         ("vocab", None),
         ("label", None),
+        ("embedding", None),
         ("stream.out", 8),
         ("norm.gain", 8),
+        ("scale.gain", 8),
         ("pooled.in", 8),
+        ("transform.out", 8),
         ("ffn.in", 12),
-        ("value.out", 8),
-        ("query.out|key.out|value.out", 24),
+        ("query.out", 30),
+        ("key.out", 10),
+        ("value.out", 10),
+        ("value.in", 30),
+        ("query_norm.gain", 5),
+        ("key_norm.gain", 5),
+        ("head.out", 6),
+        ("query.out|key.out|value.out", 50),
+        ("norm.in|norm.in", 16),
     ],
 )
 def test_sizes_of_axes(label, size):
-    assert axis_size(label, SHAPE) == size
+    shape = Shape(layers=2, width=8, heads=6, kv_heads=2, head_size=5, ffn=12)
+    assert axis_size(label, shape) == size
+    assert grows(label) is (size is not None)
+
+
+@pytest.mark.parametrize(("name", "head"), zoo.NAMES)
+def test_sizes_of_real_tensors_are_those_of_their_labels(name, head):
+    family = families()[name]
+    tensors = zoo.model(family, head, shape_of(name)).state_dict()
+    for spec in family.specs(head):
+        for full in spec.names(shape_of(name)):
+            sizes = tensors.get(full, torch.empty(0)).shape
+            expected = [axis_size(label, shape_of(name)) for label in spec.axes]
+            assert full not in tensors or all(e in (None, s) for s, e in zip(sizes, expected, strict=True)), (
+                full
+            )

@@ -101,8 +101,8 @@ def test_two_families_are_refused(tmp_path):
 
 def test_a_family_without_a_table_is_refused(tmp_path):
     folder(tmp_path / "m", "vit")
-    edit_config(tmp_path / "m", model_type="llama")
-    assert "participant p0: model_type 'llama' has no growth table" in refusal(
+    edit_config(tmp_path / "m", model_type="mpnet")
+    assert "participant p0: model_type 'mpnet' has no growth table" in refusal(
         participants=participants(str(tmp_path / "m"))
     )
 
@@ -115,7 +115,10 @@ def test_a_task_without_a_head_is_refused():
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
-        ("operator.kind=magic", "operator.kind: 'magic' is unknown; choose from dense, tied, low-rank"),
+        (
+            "operator.kind=magic",
+            "operator.kind: 'magic' is unknown; choose from dense, tied, partial, low-rank, fixed",
+        ),
         ("local_operator.kind=magic", "local_operator.kind: 'magic' is unknown"),
         ("strategy.name=Magic", "strategy.name: 'Magic' is unknown; choose from FedAvg"),
         ("baselines=[magic]", "baselines: 'magic' is unknown; choose from small"),
@@ -129,8 +132,16 @@ def test_a_rank_where_there_is_none_is_refused_by_setting():
     assert "local_operator: tied has no rank, but rank 3 was given" in refusal("local_operator.rank=3")
 
 
-def test_a_start_that_the_kind_does_not_have_is_refused_by_setting():
-    assert "operator: low-rank: start 'xavier' is unknown" in refusal("operator.start=xavier")
+@pytest.mark.parametrize("start", ["xavier", "nowhere"])
+def test_a_start_that_the_kind_does_not_have_is_refused_by_setting(start):
+    text = refusal(f"operator.start={start}")
+    assert (
+        f"operator: low-rank: start '{start}' is unknown or does not fit; choose from exact, zero-block"
+        in text
+    )
+    assert "local_operator: tied: start 'aki' is unknown or does not fit" in refusal(
+        "local_operator.start=aki"
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,3 +183,106 @@ def test_a_model_setting_that_would_do_nothing_or_harm_is_refused(name, reason):
     text = refusal(f"model_settings.{name}=2")
     assert f"model_settings.{name}: " in text
     assert reason in text
+
+
+# shapes that the family cannot have are named by their setting
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("large.head_size=5", "large.head_size: 2 heads of 5 make 10, but the width is 24"),
+        ("intermediate.head_size=5", "intermediate.head_size: 2 heads of 5 make 10, but the width is 16"),
+        (
+            "participants.1.model.head_size=5",
+            "participant bob: model.head_size: 1 heads of 5 make 5, but the width is 8",
+        ),
+        ("large.kv_heads=1", "large.kv_heads: vit has as many as heads (2), not 1; leave it out"),
+        ("intermediate.rotary=2", "intermediate.rotary: vit has no rotary positions, but the shape says 2"),
+        ("large.decoder_layers=2", "large.decoder_layers: vit has no decoder_layers, but the shape says 2"),
+    ],
+)
+def test_a_shape_that_the_family_cannot_have_is_refused_by_setting(setting, text):
+    assert text in refusal(setting)
+
+
+LANGUAGE = {"task": "causal-language-modelling", "model_settings": {}, "intermediate": "auto"}
+
+
+def test_a_free_head_size_is_taken_where_the_family_has_one():
+    small = shape(head_size=8, kv_heads=1)
+    plan = parsed(
+        **LANGUAGE, family="qwen3", participants=participants(small, VIT | {"kv_heads": 1}), large=small | {"layers": 2}
+    )
+    assert resolve(plan).intermediate == Shape(**small, rotary=8)
+
+
+def test_how_much_of_a_head_turns_is_that_of_the_models_and_kept():
+    people = participants({"layers": 1, "width": 64, "heads": 2}, {"layers": 1, "width": 128, "heads": 4})
+    plan = resolve(
+        parsed(
+            **LANGUAGE, family="gpt_neox", participants=people, large={"layers": 2, "width": 256, "heads": 4}
+        )
+    )
+    assert (plan.intermediate.width, plan.intermediate.rotary) == (
+        128,
+        8,
+    )  # a quarter of 32, GPT-NeoX's own share
+    assert (plan.large.head_size, plan.large.rotary) == (64, 8)
+
+
+def test_a_model_whose_heads_turn_by_another_part_is_refused():
+    people = participants(
+        {"layers": 1, "width": 64, "heads": 2, "rotary": 4}, {"layers": 1, "width": 64, "heads": 2}
+    )
+    text = refusal(
+        **LANGUAGE, family="gpt_neox", participants=people, large={"layers": 2, "width": 256, "heads": 4}
+    )
+    assert "rotary: where 8 of 32 entries of a head turn, 8 of 64 do after growth, not 4" in text
+
+
+def test_groups_that_do_not_fit_are_refused_with_a_number_that_does():
+    small = shape(width=16, heads=8, kv_heads=2)
+    plan = {
+        "family": "qwen2",
+        "participants": participants(small),
+        "large": small | {"layers": 2, "kv_heads": 4, "heads": 4},
+    }
+    assert "cannot grow heads from 8 to 4" in refusal(**LANGUAGE | plan)
+    plan["large"] = shape(width=18, heads=9, kv_heads=3, ffn=16)
+    assert "8 heads in 2 groups do not fit into 9 heads in 3 groups; choose kv_heads=9" in refusal(
+        **LANGUAGE | plan
+    )
+
+
+def test_settings_that_make_a_model_of_another_table_are_refused():
+    plan = LANGUAGE | {
+        "task": "image-classification",
+        "family": "dinov2-swiglu",
+        "participants": participants(VIT),
+    }
+    text = refusal(**plan)
+    assert "participant p0: model.family: these settings and shape make a dinov2, not a dinov2-swiglu" in text
+    assert "model_settings such that use_swiglu_ffn=True" in text
+
+
+def test_model_settings_choose_the_table():
+    plan = LANGUAGE | {
+        "task": "image-classification",
+        "family": "dinov2-swiglu",
+        "participants": participants(VIT),
+    }
+    large = {"layers": 2, "width": 16, "heads": 2, "ffn": 16}
+    resolved = resolve(parsed(**plan | {"model_settings": {"use_swiglu_ffn": True}, "large": large}))
+    assert resolved.family == "dinov2-swiglu"
+
+
+def test_settings_that_make_no_model_at_all_are_refused():
+    plan = LANGUAGE | {
+        "family": "llama",
+        "participants": participants(VIT),
+        "model_settings": {"vocab_size_": 3},
+    }
+    assert "model_settings.vocab_size_: a llama configuration has no such value" in refusal(**plan)
+    plan["model_settings"] = {"hidden_act": 3}
+    assert "participant p0: no llama can be made with model_settings {'hidden_act': 3}" in refusal(**plan)

@@ -1,12 +1,14 @@
-"""The exactness table (docs/exactness.md), cell by cell, against transformers' own forward in float64."""
+"""Exactness beyond the table (tests/parity walks that): every operator, every pair of them, epsilon, poolers."""
 
 import pytest
 
-from fedgrow.architectures import Shape
-from tests import tiny
-from tests.growth.growing import KINDS, SMALL, difference, grown
+from fedgrow.architectures import Shape, families, read
+from fedgrow.growth.exactness import DIRECTIONS
+from tests import tiny, zoo
+from tests.growth.growing import KINDS, SMALL, difference, grown, share_of_difference
 
 EXACT = 1e-9
+ROTARY = 1e-6  # frequencies are float32 in transformers
 OF_ORDER_EPS = 1e-4  # at eps 1e-5
 PRE_NORM = ("vit", "gpt2", "gpt2-classify")
 POST_NORM = ("bert", "bert-mlm")
@@ -55,10 +57,6 @@ class TestExactForEveryNorm:
     def test_integer_width(self, name, kind, target):
         small = tiny.model(name, SMALL)
         assert difference(name, small, grown(small, [target], [kind])) <= EXACT
-
-    def test_nothing_to_grow(self, name, kind):
-        small = tiny.model(name, SMALL)
-        assert difference(name, small, grown(small, [SMALL], [kind])) <= EXACT
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -144,15 +142,32 @@ def test_poolers(name):
     assert (new[..., : SMALL.width] - old).abs().max() <= EXACT
 
 
-def test_projections_without_bias():
-    small = tiny.model("vit", SMALL, qkv_bias=False)
-    assert difference("vit", small, grown(small, [ALL_ODD], ["tied"])) <= EXACT
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "head"), zoo.NAMES)
+def test_nothing_to_grow_changes_nothing(name, head, kind):
+    small = zoo.model(families()[name], head, zoo.small_shape(families()[name]))
+    zoo.exact_embedding_scale(small)
+    large = grown(small, [read(small).shape], [kind])
+    assert share_of_difference(small, large, families()[name], head) <= EXACT
 
 
-@pytest.mark.parametrize("name", ["bert-body", "vit-body", "gpt2-body"])
-def test_bare_bodies_keep_their_old_outputs(name):
-    small = tiny.model(name, SMALL)
-    large = grown(small, [Shape(layers=2, width=16, heads=4, ffn=20)], ["tied"])
-    batch = tiny.inputs(name)
-    old, new = tiny.logits(small, batch), tiny.logits(large, batch)
-    assert (new[..., : SMALL.width] - old).abs().max() <= EXACT
+WITHOUT_BIAS = {
+    "vit": {"qkv_bias": False},
+    "deit": {"qkv_bias": False},
+    "dinov2": {"qkv_bias": False},
+    "gpt_neox": {"attention_bias": False},
+    "opt": {"enable_bias": False},
+}
+WITH_BIAS = {"llama": {"attention_bias": True, "mlp_bias": True}, "qwen3": {"attention_bias": True}}
+
+
+@pytest.mark.parametrize("name", WITHOUT_BIAS | WITH_BIAS)
+def test_projections_with_and_without_bias(name):
+    family = families()[name]
+    head, sizes = next(iter(family.heads)), zoo.small_shape(family)
+    small = zoo.model(family, head, sizes, **(WITHOUT_BIAS | WITH_BIAS)[name])
+    usual = zoo.model(family, head, sizes)
+    assert len(small.state_dict()) != len(usual.state_dict())
+    everything = next(d for d in DIRECTIONS if d.name == "all together")
+    large = grown(small, [everything.grow(family, read(small).shape, lambda low, high: high)], ["tied"])
+    assert share_of_difference(small, large, family, head) <= ROTARY

@@ -7,20 +7,10 @@ from fedgrow.errors import ShapeError
 from fedgrow.growth import Applied, Stage, grow, stack
 from fedgrow.growth.grow import check_chain
 from tests import tiny
-from tests.growth.growing import KINDS, SMALL, materialise, operator, stages, started
+from tests.growth.growing import KINDS, SMALL, materialise, noisy, operator, stages, started
 
 MIDDLE = Shape(layers=3, width=16, heads=4, ffn=20)
 LARGE = Shape(layers=4, width=32, heads=4, ffn=24)
-
-
-def noisy(applied):
-    """Move an operator off its start, so that nothing is zero."""
-    generator = torch.Generator().manual_seed(1)
-    arrays = {
-        name: array + 0.05 * torch.randn(array.shape, generator=generator, dtype=array.dtype)
-        for name, array in applied.arrays.items()
-    }
-    return Applied(applied.operator, arrays)
 
 
 def two_stages(small, kinds):

@@ -2,7 +2,19 @@ import jaxtyping
 import pytest
 import torch
 
-from fedgrow.growth.maps import Blocks, Chain, LowRank, Map, Matrix, Selection, compose
+from fedgrow.growth.maps import (
+    Blocks,
+    Chain,
+    Interleaved,
+    LowRank,
+    Map,
+    Matrix,
+    NextLayer,
+    Selection,
+    Topped,
+    compose,
+    layered,
+)
 
 SMALL, LARGE = 4, 6
 
@@ -31,6 +43,12 @@ MAPS = {
     "low-rank": THIN,
     "chain": Chain((PICK, WIDER)),
     "chain of low-ranks": Chain((THIN, LowRank(selection([0, 1, 5, 6], size=6), random(4, 1), random(6, 1)))),
+    "topped": Topped(PICK, random(2, SMALL, seed=5), torch.tensor([False] * 4 + [True] * 2)),
+    "topped between": Topped(
+        PICK, random(2, SMALL, seed=5), torch.tensor([False, True, False, True, False, False])
+    ),
+    "topped with nothing new": Topped(PICK, random(0, SMALL), torch.zeros(LARGE, dtype=torch.bool)),
+    "interleaved": Interleaved((selection([0, 1, 1], size=2), Matrix(random(3, 2))), 2, 3),
     "blocks": Blocks((selection([0, 1, 1], size=2), Matrix(random(3, 2)))),
 }
 every_map = pytest.mark.parametrize("map_", MAPS.values(), ids=MAPS)
@@ -49,6 +67,73 @@ def test_apply_agrees_with_dense_in_every_dimension(map_, rank):
         shape[dim] = SMALL
         x = random(*shape)
         torch.testing.assert_close(map_.apply(x, dim), by_einsum(map_.dense(), x, dim))
+
+
+@every_map
+@pytest.mark.parametrize("rank", [1, 2, 3, 4])
+def test_pull_is_the_transpose_in_every_dimension(map_, rank):
+    for dim in range(-rank, rank):
+        shape = [2, 3, 5, 7][:rank]
+        shape[dim] = map_.large
+        x = random(*shape)
+        torch.testing.assert_close(map_.pull(x, dim), by_einsum(map_.dense().mT, x, dim))
+
+
+def test_topped_rows_are_the_bases_where_old_and_the_learned_where_new():
+    new = torch.tensor([False, True, False, True, False, False])
+    rows = random(2, SMALL, seed=5)
+    dense = Topped(PICK, rows, new).dense()
+    assert torch.equal(dense[new], rows)
+    assert torch.equal(dense[~new], PICK.dense()[~new])
+
+
+def test_only_the_new_rows_of_a_topped_map_get_gradients():
+    rows = random(2, SMALL, seed=5).requires_grad_()
+    new = torch.tensor([False, True, False, True, False, False])
+    x = random(3, SMALL)
+    Topped(PICK, rows, new).apply(x, 1).sum().backward()
+    torch.testing.assert_close(rows.grad, x.sum(0).expand(2, -1))
+
+
+def test_interleaved_parts_alternate_head_by_head():
+    # two heads of one entry each of q, k and v become three: q copies head 0, k stays and adds zero, v is doubled
+    q, k, v = (
+        selection([0, 1, 0], size=2),
+        selection([0, 1, 0], [1.0, 1.0, 0.0], size=2),
+        selection([0, 1, 1], [2.0] * 3, size=2),
+    )
+    x = torch.tensor([10.0, 20.0, 30.0, 11.0, 21.0, 31.0], dtype=torch.float64)
+    grown = Interleaved((q, k, v), 2, 3).apply(x, 0)
+    assert grown.tolist() == [10, 20, 60, 11, 21, 62, 10, 0, 62]
+
+
+class TestNextLayer:
+    MAP = NextLayer(selection([0, 1, 2, 3, 0, 2]), torch.tensor([False] * 4 + [True] * 2))
+
+    @pytest.mark.parametrize("shape", [(3, SMALL), (3, SMALL, 5), (3, 5, SMALL), (3, 5, SMALL, 2)], ids=str)
+    def test_new_rows_come_from_the_layer_above_and_the_last_layers_from_itself(self, shape):
+        x, dim = random(*shape), shape.index(SMALL)
+        expected = []
+        for layer, above in ((0, 1), (1, 2), (2, 2)):
+            own, next_ = (x[i].movedim(dim - 1, 0) for i in (layer, above))
+            expected.append(torch.cat([own, next_[[0, 2]]]).movedim(0, dim - 1))
+        assert torch.equal(self.MAP.apply(x, dim), torch.stack(expected))
+
+    def test_it_is_no_matrix(self):
+        with pytest.raises(TypeError, match="takes rows from the next layer is no matrix"):
+            self.MAP.dense()
+
+    def test_it_and_what_holds_it_treat_layers_differently(self):
+        thin = LowRank(self.MAP, random(LARGE, 1), random(SMALL, 1))
+        maps = [
+            self.MAP,
+            thin,
+            Blocks((PICK, thin)),
+            Interleaved((PICK, self.MAP), 2, 3),
+            Matrix(random(3, 6, 4)),
+        ]
+        assert all(layered(map_) for map_ in maps)
+        assert not any(layered(map_) for map_ in MAPS.values())
 
 
 @every_map

@@ -1,16 +1,10 @@
 """The one approximate cell: BERT at a width that is no multiple of the old one."""
 
 import pytest
-import torch
-from fedgrow.growth.start import start
 
-from fedgrow.architectures import Shape, read
-from fedgrow.architectures.table import BODY_AXES
-from fedgrow.growth import Applied, Operator
-from fedgrow.growth.maps import Selection
-from fedgrow.growth.operators import Maps
+from fedgrow.architectures import Shape
 from tests import tiny
-from tests.growth.growing import grown, materialise, relative_difference, stages
+from tests.growth.growing import grown, relative_difference
 
 SMALL = Shape(layers=2, width=32, heads=4, ffn=48)
 TARGETS = [
@@ -20,36 +14,9 @@ TARGETS = [
 ]
 
 
-class Duplication(Operator):
-    """Plain duplication of the stream (Net2Net): copies are written, and readers divide by their number."""
-
-    kind = "duplication"
-
-    def width_start(self, generator):
-        return {}
-
-    def width_learning_rate(self):
-        return 0.0
-
-    def maps(self, arrays):
-        small, large = self.stage.source.width, self.stage.target.width
-        source = torch.arange(large) % small
-        copies = torch.bincount(source)[source].double()
-        writes = Selection(source, torch.ones_like(copies), small)
-        reads = Selection(source, 1 / copies, small)
-        maps = {axis: start(self.stage, axis).map for axis in BODY_AXES}
-        maps |= {"stream.out": writes, "norm.gain": writes, "norm.shift": writes, "norm.in": reads}
-        return Maps(block=maps, outer=maps)
-
-
 def duplicated(small, target):
-    (stage,) = stages(read(small), [target])
-    operator = Duplication(stage)
-    large = materialise(small, [Applied(operator, operator.initial(torch.float64))])
-    for module in large.modules():
-        if isinstance(module, torch.nn.LayerNorm):
-            module.eps = small.config.layer_norm_eps
-    return large
+    """Grow by plain duplication of the stream: copies are written, and readers divide by their number."""
+    return grown(small, [target], ["fixed"], start="net2net")
 
 
 @pytest.fixture

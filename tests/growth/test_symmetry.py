@@ -9,7 +9,7 @@ from torch.func import functional_call
 from fedgrow.architectures import Shape, read
 from fedgrow.growth import Applied, grow, stack
 from tests import tiny
-from tests.growth.growing import KINDS, SMALL, materialise, stages, started
+from tests.growth.growing import LEARNED, SMALL, materialise, stages, started
 
 LARGE = Shape(layers=4, width=16, heads=4, ffn=24)
 
@@ -50,8 +50,8 @@ def closest(rows):
     return float(torch.pdist(torch.cat(rows, 1)).min())
 
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
-every_norm = pytest.mark.parametrize("name", ["bert", "vit"])
+every_kind = pytest.mark.parametrize("kind", LEARNED)
+every_norm = pytest.mark.parametrize("name", ["bert", "vit", "llama"])
 
 
 @every_kind
@@ -92,11 +92,40 @@ def test_after_one_step_new_blocks_write_into_the_stream(name, kind):
     assert (after[: SMALL.ffn].norm(dim=1) > 1e-4).all()
 
 
-@every_kind
-@pytest.mark.parametrize("name", tiny.WITH_HEAD)
-def test_after_two_steps_every_entry_of_the_body_has_moved(name, kind):
+def moved(name, kind, *, in_block):
+    """Return for every grown body tensor, inside or outside the blocks, which of its entries two steps have moved."""
     before, after = (trained(name, kind, steps) for steps in (0, 2))
-    for spec in read(tiny.model(name, SMALL)).specs:
-        if spec.part == "body":
-            for tensor in spec.names(LARGE.layers):
-                assert (after[tensor] != before[tensor]).all(), tensor
+    found = {
+        tensor: after[tensor] != before[tensor]
+        for spec in read(tiny.model(name, SMALL)).specs
+        for tensor in spec.names(LARGE)
+        if spec.part == "body" and spec.in_block is in_block
+    }
+    assert found
+    return found
+
+
+every_model = pytest.mark.parametrize("name", [*tiny.WITH_HEAD, "llama"])
+
+
+@every_kind
+@every_model
+def test_after_two_steps_every_entry_of_the_blocks_has_moved(name, kind):
+    assert [tensor for tensor, entries in moved(name, kind, in_block=True).items() if not entries.all()] == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LEARNED if kind != "partial"])
+@every_model
+def test_after_two_steps_every_entry_outside_the_blocks_has_moved(name, kind):
+    assert [
+        tensor for tensor, entries in moved(name, kind, in_block=False).items() if not entries.all()
+    ] == []
+
+
+@every_model
+def test_under_partial_only_new_entries_outside_the_blocks_move(name):
+    small = tiny.model(name, SMALL).state_dict()
+    for tensor, entries in moved(name, "partial", in_block=False).items():
+        old = torch.zeros_like(entries)
+        old[tuple(slice(size) for size in small[tensor].shape)] = True
+        assert torch.equal(entries, ~old), tensor

@@ -4,14 +4,14 @@ import random
 import zlib
 
 import pytest
-import torch
 
 from fedgrow.architectures import Shape, families, read
-from fedgrow.architectures.models import new_model
 from fedgrow.errors import ShapeError
-from fedgrow.growth import OPERATORS, Applied, Stage, grow, stack
+from fedgrow.growth import OPERATORS, Stage
 from fedgrow.growth.exactness import DIRECTIONS
 from tests import zoo
+from tests.growth.growing import grown
+from tests.growth.growing import share_of_difference as difference
 
 EXACT = 1e-9
 ROTARY = 1e-6  # frequencies are float32 in transformers
@@ -23,28 +23,11 @@ CELLS = [
     if direction.applies(families()[name])
 ]
 
-
-def grown(small, targets, kinds=("tied",), start="exact"):
-    """Grow a model through one stage per target and return it as an ordinary transformers model."""
-    reading, config, stages = read(small), small.config, []
-    sources = [reading.shape, *targets[:-1]]
-    for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        operator = OPERATORS[kinds[i]](Stage(reading.family, source, target), start=start, seed=i)
-        config = operator.stage.config(config)
-        stages.append(Applied(operator, operator.initial(torch.float64)))
-    large = new_model(config, reading.head, seed=0).double().eval()
-    large.load_state_dict(grow(reading, stack(reading, small.state_dict()), stages))
-    zoo.exact_embedding_scale(large)
-    return large
-
-
-def difference(small, large, family, head):
-    """Return the largest difference of the two models' outputs; a bare body's old entries are compared."""
-    batch = zoo.inputs(family, head)
-    with zoo.norms_in_float64():
-        old, new = zoo.outputs(small, batch), zoo.outputs(large, batch)
-    assert old.abs().max() > 1e-3
-    return float((new[..., : old.shape[-1]] - old).abs().max() / old.abs().max().clamp(min=1.0))
+MAY_BE_TIED = [
+    (name, head)
+    for name, head in zoo.NAMES
+    if head and families()[name].heads[head].ties and not name.startswith("t5")  # T5's is always tied
+]
 
 
 def tolerance(family, declared):
@@ -78,7 +61,7 @@ def test_cell(name, head, direction):
     declared = direction.exactness(family)
     small = small_model(family, head, draw, **(small_eps(family) if declared != "exact" else {}))
     target = direction.grow(family, read(small).shape, draw)
-    gap = difference(small, grown(small, [target]), family, head)
+    gap = difference(small, grown(small, [target], ["tied"]), family, head)
     if declared == "approximate":
         assert EXACT < gap < 1.0
     else:
@@ -98,17 +81,14 @@ def test_all_directions_in_two_stages_with_every_operator(name, kind):
     assert gap <= max(ROTARY, tolerance(family, everything.exactness(family)))
 
 
-@pytest.mark.parametrize("name", families())
-def test_an_untied_head(name):
+@pytest.mark.parametrize(("name", "head"), MAY_BE_TIED)
+def test_an_untied_head(name, head):
     family, draw = families()[name], drawing(name)
-    tied = [head for head, entry in family.heads.items() if entry.ties]
-    if not tied or name.startswith("t5"):
-        pytest.skip("no tied head, or one that is always tied")
-    small = small_model(family, tied[0], draw, tie_word_embeddings=False)
+    small = small_model(family, head, draw, tie_word_embeddings=False)
     assert not read(small).tied
     direction = next(d for d in DIRECTIONS if d.name == "width, whole ratio")
-    large = grown(small, [direction.grow(family, read(small).shape, draw)])
-    assert difference(small, large, family, tied[0]) <= EXACT
+    large = grown(small, [direction.grow(family, read(small).shape, draw)], ["tied"])
+    assert difference(small, large, family, head) <= EXACT
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3", "gemma", "gpt_neox", "opt"])
@@ -117,7 +97,7 @@ def test_a_tied_head(name):
     small = small_model(family, "causal-language-modelling", draw, tie_word_embeddings=True)
     assert read(small).tied
     everything = next(d for d in DIRECTIONS if d.name == "all together")
-    large = grown(small, [everything.grow(family, read(small).shape, draw)])
+    large = grown(small, [everything.grow(family, read(small).shape, draw)], ["tied"])
     assert read(large).tied
     assert difference(small, large, family, "causal-language-modelling") <= ROTARY
 

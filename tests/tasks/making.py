@@ -25,14 +25,17 @@ def texts(*rows: str, labels: list[str] | None = None) -> Examples:
     return Examples(list(rows), labels or ["x"] * len(rows))
 
 
-def tokenizer(folder: Path, *, pad: bool = True) -> Path:
-    """Save a tokenizer of whole words as BERT's: ``[CLS]`` and ``[SEP]`` around a text."""
-    built = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+def tokenizer(folder: Path, *, pad: bool = True, mask: bool = False) -> Path:
+    """Save a tokenizer of whole words as BERT's: ``[CLS]`` and ``[SEP]`` around a text; with ``mask``, all its names."""
+    words = (*WORDS, *(["[MASK]"] if mask else []))
+    built = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     built.pre_tokenizer = pre_tokenizers.Whitespace()
     built.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     special = {"unk_token": "[UNK]", "eos_token": "[SEP]"} | ({"pad_token": "[PAD]"} if pad else {})
+    if mask:
+        special |= {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=built, **special).save_pretrained(folder)
     return folder
 
@@ -42,7 +45,7 @@ def entry(model: Any = SHAPE, **values: Any) -> ParticipantPlan:
 
 
 def plan(task: str, **changes: Any) -> Plan:
-    family = {"image-classification": "vit", "sequence-classification": "bert"}.get(task, "gpt2")
+    family = {"image-classification": "vit", "sequence-classification": "bert", "masked-language-modelling": "bert"}.get(task, "gpt2")
     return tiny_plan(task=task, family=family, model_settings={}, **changes)
 
 

@@ -1,10 +1,15 @@
 """From a Hugging Face configuration to a shape, and from a shape to a configuration."""
 
 import copy
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig
+
+from fedgrow.architectures.registry import condition, family_of
 from fedgrow.architectures.shape import Shape
 from fedgrow.architectures.table import Family
 from fedgrow.errors import ShapeError
@@ -57,12 +62,31 @@ def check_shape(family: Family, shape: Shape) -> None:
         raise ShapeError(
             f"decoder_layers: {family.family} {needs}, but the shape says {shape.decoder_layers}"
         )
+    if family.rotary is None and shape.rotary is not None:
+        raise ShapeError(
+            f"rotary: {family.family} has no rotary positions, but the shape says {shape.rotary}; leave it out"
+        )
+    if shape.rotating > shape.head_size:
+        raise ShapeError(
+            f"rotary: {shape.rotating} entries of a head cannot turn where it has {shape.head_size}; choose at most that"
+        )
     if family.rotary is not None and shape.rotating % 2:
         raise ShapeError(
             f"head_size: rotary positions turn pairs of entries, but {shape.rotating} is odd; choose an even head size"
         )
     if family.ffn_rule != "size":
         _ratio(family, shape)
+
+
+def with_rotary(family: Family, shape: Shape, like: Shape) -> Shape:
+    """Fill in how many entries of each head turn, where a shape leaves it open: as in the model that it grows from.
+
+    Where all entries turn, so do all of a larger head; a part that turns keeps its size.
+    """
+    if family.rotary is None or shape.rotary is not None:
+        return shape
+    whole = like.rotating == like.head_size
+    return shape.model_copy(update={"rotary": shape.head_size if whole else like.rotating})
 
 
 def possible_ffn(family: Family, width: int, at_least: int) -> int:
@@ -75,6 +99,13 @@ def possible_ffn(family: Family, width: int, at_least: int) -> int:
     return _ffn_of_ratio(family, width, ratio)
 
 
+def scaled_ffn(family: Family, source: Shape, width: int) -> int:
+    """Return the FFN beside a stream of another width that keeps a shape's ratio of FFN to width."""
+    if family.ffn_rule == "size":
+        return -(-source.ffn * width // source.width)
+    return _ffn_of_ratio(family, width, _ratio(family, source))
+
+
 def config_values(family: Family, shape: Shape) -> dict[str, Any]:
     """Return the configuration fields that give a model this shape (rotary settings left out)."""
     values: dict[str, Any] = {
@@ -83,6 +114,32 @@ def config_values(family: Family, shape: Shape) -> dict[str, Any]:
     if family.ffn_rule != "size":
         values[family.config["ffn"]] = _ratio(family, shape)
     return values | dict.fromkeys(family.follows_width, shape.width)
+
+
+def new_config(family: Family, shape: Shape, settings: Mapping[str, Any]) -> Any:
+    """Return the configuration of a model that is made anew with this shape and these other values.
+
+    Raises:
+        ShapeError: with these values it is a model of another table.
+    """
+    config = AutoConfig.for_model(family.model_type, **config_values(family, shape) | dict(settings))
+    if family.rotary is not None and shape.rotary is not None:
+        settings = _rope(family, config) | {
+            "partial_rotary_factor": rotary_share(shape.rotary, shape.head_size)
+        }
+        setattr(config, family.rotary.parameters, settings)
+    if (found := family_of(config).family) != family.family:
+        raise ShapeError(
+            f"family: these settings and shape make a {found}, not a {family.family}; "
+            f"name {found}, or set model_settings such that {condition(family)}"
+        )
+    return config
+
+
+def rotary_share(rotating: int, head_size: int) -> float:
+    """Return the share of a head that turns, such that the library's rounding down gives the same entries back."""
+    share = rotating / head_size
+    return share if int(head_size * share) == rotating else math.nextafter(share, 1.0)
 
 
 def rope(family: Family, config: Any) -> dict[str, Any]:
@@ -108,6 +165,9 @@ def with_shape(
         eps_factor: factor for the norms' epsilon.
         rotary: rotary settings to replace the old.
         layers: for every new layer the old one that it starts from, for lists with an entry per layer.
+
+    Raises:
+        ShapeError: at this width the model would need another table (its embeddings' width, for instance).
     """
     values = copy.deepcopy(config.to_dict()) | config_values(family, shape)
     for field in family.dropped_config:
@@ -124,7 +184,23 @@ def with_shape(
     large = type(config).from_dict(values)
     for field in family.kept_config:
         setattr(large, field, getattr(config, field))
+    if (found := family_of(large).family) != family.family:
+        raise ShapeError(
+            f"width: a {family.model_type} of width {shape.width} is built in another way (as {found}, not as "
+            f"{family.family}); choose another width"
+        )
     return large
+
+
+def save_config(family: Family, config: Any, folder: Path) -> None:
+    """Save a configuration such that loading it gives the same values, also of fields that are derived on loading."""
+    config.save_pretrained(folder)
+    if not family.kept_config:
+        return
+    file = folder / "config.json"
+    values = json.loads(file.read_text("utf-8"))
+    values |= {source: getattr(config, field) for field, source in family.kept_config.items()}
+    file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _rope(family: Family, config: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Hugging Face models in and out: load one with a task's head, build an empty one."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig
@@ -17,6 +18,16 @@ from transformers.initialization import no_init_weights
 from fedgrow.architectures.registry import family_of
 from fedgrow.architectures.table import Family
 from fedgrow.errors import ArchitectureError, FedgrowError
+
+CANNOT_BE_MADE = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    StrictDataclassError,
+)
+"""What transformers raises where a configuration makes no model."""
 
 
 @contextmanager
@@ -35,8 +46,8 @@ def load_config(folder: str | Path) -> Any:
     """
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
         raise FedgrowError(
             f"model {str(folder)!r}: no Hugging Face folder or reachable hub id ({reason}); "
             "give a folder that holds config.json and model.safetensors, or a hub id while online"
@@ -123,6 +134,40 @@ def empty_model(config: Any, head: str | None) -> nn.Module:
         for name, parameter in list(module.named_parameters(recurse=False)):
             meta = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
             setattr(module, name, meta)
+    return model
+
+
+def meta_model(config: Any, head: str | None) -> nn.Module:
+    """Build a model without any memory, tied as its configuration says, to be asked for names and sizes."""
+    with no_init_weights(), quiet(), torch.device("meta"):
+        model = _class(config, head)(config)
+    model.tie_weights()
+    return model
+
+
+def name_at_loading(model: nn.Module) -> Callable[[str], str]:
+    """Return what transformers calls a stored tensor once it is in this model: files of older versions have other names.
+
+    Names alone are followed; where transformers would also reshape or join tensors, names stay as they are.
+    """
+    try:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import WeightRenaming, rename_source_key
+
+        known: Any = model
+        renamings = [t for t in get_model_conversion_mapping(known) if isinstance(t, WeightRenaming)]
+        state = known.state_dict()
+        rename_source_key("weight", renamings, [], known.base_model_prefix, state)
+    except (ImportError, TypeError):  # a release of transformers that does this in another way
+        return lambda name: name
+    return lambda name: rename_source_key(name, renamings, [], known.base_model_prefix, state)[0]
+
+
+def unfilled_model(config: Any, head: str | None, dtype: torch.dtype) -> nn.Module:
+    """Build a model whose parameters have memory but no values yet (buffers have)."""
+    with no_init_weights(), quiet():
+        model = _class(config, head)(config).to(dtype).eval()
+        model.tie_weights()
     return model
 
 

@@ -59,6 +59,13 @@ def family_of(config: Any) -> Family:
             f"model_type {config.model_type!r} has no growth table; known families: {', '.join(known)}"
         )
     fitting = [table for table in tables if _fits(table, config)]
+    if not fitting:
+        fields = dict.fromkeys(field for t in tables for field in t.when)
+        found = ", ".join(f"{field}={getattr(config, field, None)}" for field in fields)
+        raise ArchitectureError(
+            f"{config.model_type}: no growth table fits {found}; "
+            + "; ".join(f"{t.family} wants {condition(t)}" for t in tables)
+        )
     table = max(fitting, key=lambda t: len(t.when))
     for field, refused in table.refused_config.items():
         if getattr(config, field, None) == refused:
@@ -69,9 +76,20 @@ def family_of(config: Any) -> Family:
 
 
 def _fits(table: Family, config: Any) -> bool:
-    """Whether a configuration meets a table's condition; ``=field`` stands for another field's value."""
+    """Whether a configuration meets a table's condition; ``=field`` and ``!field`` stand for another field's value."""
 
-    def value(wanted: Any) -> Any:
-        return getattr(config, wanted[1:]) if isinstance(wanted, str) and wanted.startswith("=") else wanted
+    def fits(found: Any, wanted: Any) -> bool:
+        if isinstance(wanted, str) and wanted[0] in "=!":
+            return (found == getattr(config, wanted[1:])) is (wanted[0] == "=")
+        return bool(found == wanted)
 
-    return all(getattr(config, field, None) == value(wanted) for field, wanted in table.when.items())
+    return all(fits(getattr(config, field, None), wanted) for field, wanted in table.when.items())
+
+
+def condition(table: Family) -> str:
+    """Return in words which configurations a table is for."""
+    told = []
+    for field, wanted in table.when.items():
+        other = isinstance(wanted, str) and wanted[0] in "=!"
+        told.append(f"{field} {wanted[0]}= {wanted[1:]}".replace("==", "=") if other else f"{field}={wanted}")
+    return ", ".join(told) or f"model_type={table.model_type}"

@@ -121,7 +121,8 @@ class Family(BaseModel):
         scaled_by: factors (LayerScale) folded into the tensors that they multiply before growth.
         follows_width, follows_layers: configuration fields that take the new width; lists with an entry per layer.
         dropped_config: fields that are derived from others when a configuration is made anew.
-        kept_config: fields that a configuration made from a dictionary gets wrong.
+        kept_config: fields that a configuration made from a dictionary gets wrong, each with the field of the file that it
+            is derived from.
         refused_config: settings without a growth rule.
         prefix: where a class with a head keeps the body.
         body, ties, optional, blocks, pooler, heads: the tensors, and which of the body share their memory.
@@ -151,7 +152,7 @@ class Family(BaseModel):
     follows_width: tuple[str, ...] = ()
     follows_layers: tuple[str, ...] = ()
     dropped_config: tuple[str, ...] = ()
-    kept_config: tuple[str, ...] = ()
+    kept_config: dict[str, str] = {}
     refused_config: dict[str, Any] = Field(default_factory=dict)
     prefix: str
     body: dict[str, Axes]

@@ -92,7 +92,7 @@ def _told(error: ValidationError) -> list[ErrorDetails]:
 
 def _is_branch(part: int | str) -> bool:
     """Tell whether a part of an error's place names a branch of a union, not a setting."""
-    return part == "str" or str(part).startswith(("function-", "literal["))
+    return part in ("str", "Shape") or str(part).startswith(("function-", "literal["))
 
 
 def _fill_paths(value: Any, paths: dict[str, str], name: str) -> Any:

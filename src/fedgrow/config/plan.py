@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from fedgrow.architectures import Shape, families
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of plans and participants: they become folders
-Task = Literal["sequence-classification", "image-classification", "causal-language-modelling"]
+Task = Literal[
+    "sequence-classification",
+    "image-classification",
+    "causal-language-modelling",
+    "masked-language-modelling",
+]
 
 
 class Frozen(BaseModel):
@@ -83,6 +88,7 @@ class TrainingPlan(Frozen):
     small_learning_rate: PositiveFloat = 1e-4
     model_learning_rate: PositiveFloat = Field(1e-3, description="for whole models: from-scratch baselines")
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    decay: Literal["none", "linear"] = Field("none", description="of the rates after the warm-up")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: PositiveFloat = 1.0
     train_small: bool = Field(False, description="train the small weights too (they are never sent)")

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from transformers import AutoConfig
 
 from fedgrow.architectures import Family, Shape, families, family_of, shape_of
-from fedgrow.architectures.models import load_config
+from fedgrow.architectures.configuration import check_shape, new_config, with_rotary
+from fedgrow.architectures.models import CANNOT_BE_MADE, load_config
 from fedgrow.baselines import BASELINES, TASKS_OF
-from fedgrow.config.plan import OperatorPlan, ParticipantPlan, Plan
+from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.federated.strategy import STRATEGIES, Rounds
 from fedgrow.growth import OPERATORS
@@ -35,28 +36,47 @@ def resolve(plan: Plan) -> Plan:
                 f"baselines: {baseline} fits {', '.join(TASKS_OF[baseline])}, not the plan's task {plan.task}; leave it out"
             )
     family, shapes = _models(plan)
+    large = _settled("large", family, plan.large, shapes)
+    intermediate = plan.intermediate
+    if isinstance(intermediate, Shape):
+        intermediate = _settled("intermediate", family, intermediate, shapes)
     if plan.task not in family.heads:
         raise FedgrowError(
             f"task {plan.task}: {family.family} has no such head; it has {', '.join(family.heads)}"
         )
-    _settings(plan, family)
     for name, shape in shapes.items():
         what = f"participant {name} to the large shape"
-        _operator("local_operator", plan.local_operator, family, shape, plan.large, what)
-    intermediate = plan.intermediate
+        _operator("local_operator", plan.local_operator, family, shape, large, what)
     if not isinstance(intermediate, Shape):
         try:
-            intermediate = smallest_intermediate(family, list(shapes.values()), large=plan.large)
+            intermediate = smallest_intermediate(family, list(shapes.values()), large=large)
         except ShapeError as error:
             raise ShapeError(f"intermediate: auto found nothing ({error}); name a shape yourself") from None
     for name, shape in shapes.items():
         what = f"participant {name} to the intermediate shape"
         _operator("local_operator", plan.local_operator, family, shape, intermediate, what)
     what = "the intermediate to the large shape"
-    _operator("operator", plan.operator, family, intermediate, plan.large, what)
+    _operator("operator", plan.operator, family, intermediate, large, what)
     Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
     metrics = _metrics(plan)
-    return plan.model_copy(update={"family": family.family, "intermediate": intermediate, "metrics": metrics})
+    return plan.model_copy(
+        update={
+            "family": family.family,
+            "large": large,
+            "intermediate": intermediate,
+            "metrics": metrics,
+        }
+    )
+
+
+def _settled(setting: str, family: Family, shape: Shape, shapes: Mapping[str, Shape]) -> Shape:
+    """Check a shape of the plan against the family, and fill in what follows from the small models."""
+    shape = with_rotary(family, shape, next(iter(shapes.values())))
+    try:
+        check_shape(family, shape)
+    except ShapeError as error:
+        raise ShapeError(f"{setting}.{error}") from None
+    return shape
 
 
 def _metrics(plan: Plan) -> tuple[str, ...]:
@@ -69,29 +89,48 @@ def _metrics(plan: Plan) -> tuple[str, ...]:
 
 def _models(plan: Plan) -> tuple[Family, dict[str, Shape]]:
     family = families()[plan.family] if plan.family else None
-    shapes = {}
+    loaded = {}
     for entry in plan.participants:
-        found, shape = _model(entry)
-        if found is not None and family is not None and found.family != family.family:
-            raise FedgrowError(
-                f"participant {entry.name}: its model is a {found.family}, the others' a {family.family}; "
-                "one federation grows one family, for different norms start differently"
-            )
-        family = family or found
-        shapes[entry.name] = shape
+        if isinstance(entry.model, str):
+            found, loaded[entry.name] = _model(entry.name, entry.model)
+            if family is not None and found.family != family.family:
+                raise FedgrowError(
+                    f"participant {entry.name}: its model is a {found.family}, the others' a {family.family}; "
+                    "one federation grows one family, for different norms start differently"
+                )
+            family = found
     assert family is not None  # the plan's schema sees to it
-    return family, shapes
+    _settings(plan, family)
+    made = {
+        entry.name: _made(entry.name, entry.model, family, plan)
+        for entry in plan.participants
+        if isinstance(entry.model, Shape)
+    }
+    return family, {name: (loaded | made)[name] for name in plan.names}
 
 
-def _model(entry: ParticipantPlan) -> tuple[Family | None, Shape]:
-    if isinstance(entry.model, Shape):
-        return None, entry.model
+def _model(name: str, folder: str) -> tuple[Family, Shape]:
+    """Return family and shape of a model that is there."""
     try:
-        config = load_config(entry.model)
+        config = load_config(folder)
         family = family_of(config)
         return family, shape_of(family, config)
     except (FedgrowError, ValueError) as error:
-        raise FedgrowError(f"participant {entry.name}: {error}") from None
+        raise FedgrowError(f"participant {name}: {error}") from None
+
+
+def _made(name: str, shape: Shape, family: Family, plan: Plan) -> Shape:
+    """Return the shape, whole, of a model that is made in the run."""
+    try:
+        check_shape(family, shape)
+        return shape_of(family, new_config(family, shape, plan.model_settings))
+    except ShapeError as error:
+        raise ShapeError(f"participant {name}: model.{error}") from None
+    except (*CANNOT_BE_MADE, FedgrowError) as error:
+        raise FedgrowError(
+            f"participant {name}: no {family.family} can be made with model_settings {plan.model_settings} "
+            f"({error})"
+        ) from None
 
 
 def _registered(setting: str, value: str, registry: Mapping[str, object]) -> None:

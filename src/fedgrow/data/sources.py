@@ -49,7 +49,7 @@ def _load(plan: DataPlan, task: str, seed: int, extra: tuple[str, ...]) -> Examp
         raise FedgrowError("it holds no rows")
     role = "image" if task == "image-classification" else "text"
     given = column_for(role, plan, table.names)
-    label = None if task == "causal-language-modelling" else column_for("label", plan, table.names)
+    label = None if task.endswith("language-modelling") else column_for("label", plan, table.names)
     for name in extra:
         present(name, "partition.column", table.names)
     rows = drawn(_count(table, [given, *([label] if label else []), *extra]), plan.limit, seed)

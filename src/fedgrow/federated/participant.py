@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AutoConfig
 
 from fedgrow.architectures import families, read
-from fedgrow.architectures.configuration import config_values
-from fedgrow.architectures.models import load_config, load_model, new_model, quiet
+from fedgrow.architectures.configuration import new_config
+from fedgrow.architectures.models import CANNOT_BE_MADE, load_config, load_model, new_model, quiet
 from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan
 from fedgrow.data.examples import Examples
 from fedgrow.data.split import split
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.state import PrivateState
+from fedgrow.growth.parity import Parity
 from fedgrow.methods import DualLigo, Learner, Phase, Tensors, WholeModel
 from fedgrow.methods.dual_ligo import global_operator
 from fedgrow.methods.scratch import scratch
@@ -28,8 +28,9 @@ from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks import TASKS, Codec, Encoded, Task
+from fedgrow.tasks.models import load_for
 from fedgrow.training.loop import Fitted, evaluate, fit
-from fedgrow.training.parity import Parity, parity
+from fedgrow.training.parity import parity
 from fedgrow.training.seeds import DATA, INIT, TRAIN, derive
 
 SHARED_METHODS = ("dual-ligo", "fedavg")
@@ -126,36 +127,18 @@ class Participant:
         write_folder(self.small_folder, fill)
 
     def _initial_model(self, seed: int) -> tuple[nn.Module, list[str]]:
-        values = self.codec.config_values()
         if isinstance(self.entry.model, str):
-            labels = {
-                k: v
-                for k, v in values.items()
-                if k in ("id2label", "label2id", "pad_token_id") and v is not None
-            }
-            model, fresh = load_model(self.entry.model, self.task.name, seed=seed, **labels)
-            self._check_vocabulary(values.get("vocab_size"), model)
-        else:
-            family = families()[self.plan.family or ""]
-            settings = config_values(family, self.entry.model) | values | self.plan.model_settings
-            try:
-                model, fresh = (
-                    new_model(AutoConfig.for_model(family.model_type, **settings), self.task.name, seed=seed),
-                    [],
-                )
-            except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
-                raise FedgrowError(
-                    f"participant {self.name}: no {family.family} can be made with model_settings "
-                    f"{self.plan.model_settings} for this data ({type(error).__name__}: {error})"
-                ) from None
-        return model, fresh
-
-    def _check_vocabulary(self, size: int | None, model: Any) -> None:
-        if size is not None and size > model.config.vocab_size:
+            return load_for(self.entry.model, self.task, self.codec, seed=seed)
+        family = families()[self.plan.family or ""]
+        settings = self.codec.config_values() | self.plan.model_settings
+        try:
+            config = new_config(family, self.entry.model, settings)
+            return new_model(config, self.task.name, seed=seed), []
+        except CANNOT_BE_MADE as error:
             raise FedgrowError(
-                f"its tokenizer has {size} entries, its model's vocabulary {model.config.vocab_size}; "
-                "use the tokenizer that the model was trained with"
-            )
+                f"participant {self.name}: no {family.family} can be made with model_settings "
+                f"{self.plan.model_settings} for this data ({type(error).__name__}: {error})"
+            ) from None
 
     @cached_property
     def prepared(self) -> dict[str, Any]:

@@ -7,46 +7,24 @@
 operator, and the small tensors if they ask for them, in one backward pass.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from fedgrow.architectures import Reading, Shape, TensorSpec
-from fedgrow.architectures.axes import STRUCTURAL_AXES, axis_size, grows, parts
+from fedgrow.architectures.axes import grows
 from fedgrow.errors import ShapeError
 from fedgrow.growth.canonical import stored
+from fedgrow.growth.composed import OUTER, Applied, Composed, vectors
+from fedgrow.growth.cost import MIX, Side, Weight, cheapest_order
 from fedgrow.growth.factors import factor
-from fedgrow.growth.maps import Blocks, Interleaved, Map, compose, layered
-from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator, Residual
+from fedgrow.growth.maps import Map, layered, tensors
+from fedgrow.growth.operators.base import Depth, Operator
+from fedgrow.growth.paths import Path, Paths, in_turn
 
-OUTER = "outer"
-
-
-@dataclass(frozen=True)
-class Applied:
-    """An operator with its arrays: one stage of growth, ready to apply."""
-
-    operator: Operator
-    arrays: Arrays
-
-    @cached_property
-    def maps(self) -> Maps:
-        """The maps that the arrays stand for."""
-        return self.operator.maps(self.arrays)
-
-    @cached_property
-    def depth(self) -> dict[str, Depth]:
-        """The depth of every block tensor."""
-        return self.operator.depth(self.arrays)
-
-    @cached_property
-    def residuals(self) -> dict[str, Residual]:
-        """What is added to block tensors."""
-        return self.operator.residuals(self.arrays)
+__all__ = ["OUTER", "Applied", "check_chain", "grow", "is_vocabulary_table"]
 
 
 def grow(
@@ -55,6 +33,7 @@ def grow(
     stages: Sequence[Applied],
     *,
     factored_vocabulary: bool = False,
+    paths: Paths | None = None,
 ) -> dict[str, Tensor]:
     """Grow a small model's tensors through one or more operators.
 
@@ -65,6 +44,8 @@ def grow(
         factored_vocabulary: leave tables over the vocabulary as their two factors, ``<module>.small``
             (vocabulary, small width) and ``<module>.map`` (large width, small width), for ``skeleton`` to
             look up and then map.
+        paths: weights to leave as factors too, for a ``skeleton`` with the same paths: ``<module>.weight`` as far as it
+            is materialised, and the arrays of the maps that activations meet.
 
     Returns:
         The large model's tensors, under their Hugging Face names.
@@ -73,21 +54,26 @@ def grow(
         ShapeError: the stages do not follow on from the small model or from each other.
     """
     check_chain(reading.shape, [s.operator for s in stages])
-    composed = _Composed(stages, _vectors(reading, stacked))
+    paths = paths or Paths()
+    composed = Composed(stages, vectors(reading, stacked, paths.tokens))
     target = stages[-1].operator.stage.target
     out: dict[str, Tensor] = {}
     for spec in reading.specs:
         x = stacked[spec.name]
         times = factor(reading, spec, [s.operator.stage for s in stages])
         if spec.in_block:
-            grown = stored(reading, spec, _grow_block(spec, x, stages, composed))
+            path = paths.chosen.get(spec.name)
+            grown = stored(reading, spec, _grow_block(spec, x, stages, composed, path))
             out.update(zip(spec.names(target), grown.unbind(0), strict=True))
+            if path:
+                out.update(_factors(spec, path, stages, composed))
         elif factored_vocabulary and is_vocabulary_table(spec):
             module = spec.name.removesuffix(".weight")
             out[f"{module}.small"] = x
             out[f"{module}.map"] = composed(OUTER, spec.axes[1]).dense().to(x.dtype) * times
         else:
-            x = _widen(x, spec.axes, partial(composed, OUTER))
+            maps = {dim: composed(OUTER, label) for dim, label in enumerate(spec.axes) if grows(label)}
+            x = _apply(x, maps, None, cheapest_order(_weight(x, maps, None)))
             out[spec.name] = stored(reading, spec, x if times == 1.0 else x * times)
     for name, source in reading.tied.items():
         module, source_module = name.removesuffix(".weight"), source.removesuffix(".weight")
@@ -113,79 +99,74 @@ def check_chain(small: Shape, operators: Sequence[Operator]) -> None:
         reached = operator.stage.target
 
 
-def _vectors(reading: Reading, stacked: Mapping[str, Tensor]) -> Counter[tuple[str, str]]:
-    """Count how many vectors every map is applied to in one growth of this model."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for spec in reading.specs:
-        for label in spec.axes:
-            size = axis_size(label, reading.shape)
-            for part in parts(label) if size else ():
-                where = spec.block.depth if spec.block else OUTER
-                counts[where, part] += stacked[spec.name].numel() // (size or 1)
-    return counts
-
-
-class _Composed:
-    """The maps of all stages multiplied out, per axis, each computed once."""
-
-    def __init__(self, stages: Sequence[Applied], vectors: Mapping[tuple[str, str], int]) -> None:
-        self.stages, self.vectors = stages, vectors
-        self._cache: dict[tuple[str, str], Map] = {}
-
-    def __call__(self, where: str, label: str) -> Map:
-        """Return the map of an axis in a stack of blocks (``layers``, ``decoder_layers``) or outside (``OUTER``)."""
-        if "|" in label:
-            return Blocks(tuple(self(where, part) for part in parts(label)))
-        if ":" in label:
-            small, large = (s.operator.stage for s in (self.stages[0], self.stages[-1]))
-            return Interleaved(
-                tuple(self(where, part) for part in parts(label)), small.source.heads, large.target.heads
-            )
-        if (where, label) not in self._cache:
-            links = self.links(where, label)
-            self._cache[where, label] = compose(links, self.vectors.get((where, label), 1))
-        return self._cache[where, label]
-
-    def links(self, where: str, label: str) -> list[Map]:
-        """Return the maps of a plain axis, one per stage."""
-        if label in STRUCTURAL_AXES:
-            return [s.operator.begin(label).map for s in self.stages]
-        if where == OUTER:
-            return [s.maps.outer[label] for s in self.stages]
-        return [s.maps.blocks[where][label] for s in self.stages]
-
-
-def _grow_block(spec: TensorSpec, x: Tensor, stages: Sequence[Applied], composed: _Composed) -> Tensor:
-    """Grow one stacked block tensor: widen the few small layers, then mix them into the many large ones.
+def _grow_block(
+    spec: TensorSpec, x: Tensor, stages: Sequence[Applied], composed: Composed, path: Path | None
+) -> Tensor:
+    """Grow one stacked block tensor, but for the dimensions that a path leaves to activations.
 
     Stage by stage where layers are mapped one by one or something is added in between, else by the product of all maps.
     """
     assert spec.block is not None
     where = spec.block.depth
     depths = [s.depth[spec.key] for s in stages]
-    plain = [part for label in spec.axes if grows(label) for part in parts(label)]
-    in_turn = (
-        any(layered(m) for label in plain for m in composed.links(where, label))
-        or any(d.constant is not None for d in depths)
-        or any(spec.key in s.residuals for s in stages[:-1])
-    )
-    steps = (
-        [([s], d) for s, d in zip(stages, depths, strict=True)] if in_turn else [(stages, _product(depths))]
-    )
-    for step, depth in steps:
-        maps = composed if step is stages else _Composed(step, {})
-        x = _mix(_widen(x, spec.axes, partial(maps, where), layers=True), depth)
-        residual = step[-1].residuals.get(spec.key)
-        if residual is not None:
-            x = torch.baddbmm(x, residual.up, residual.down.mT)
-    return x
+    if path is None and len(stages) > 1 and in_turn(spec, stages, composed):
+        for stage in stages:
+            x = _grow_block(spec, x, [stage], Composed([stage], {}), None)
+        return x
+    leave = path.way.leave if path else ()
+    maps = {dim: composed(where, label) for dim, label in enumerate(spec.axes) if grows(label)}
+    depth = _product(depths)
+    shifted = {dim + 1: m for dim, m in maps.items()}
+    order = cheapest_order(_weight(x, shifted, depth), [dim + 1 for dim in leave])
+    x = _apply(x, shifted, depth, order)
+    residual = None if path else stages[-1].residuals.get(spec.key)
+    return x if residual is None else torch.baddbmm(x, residual.up, residual.down.mT)
+
+
+def _factors(
+    spec: TensorSpec, path: Path, stages: Sequence[Applied], composed: Composed
+) -> dict[str, Tensor]:
+    """Return the arrays that activations meet, for every layer of the large model."""
+    assert spec.block is not None
+    found: dict[str, Tensor] = {}
+    names = [name.removesuffix(".weight") for name in spec.names(stages[-1].operator.stage.target)]
+    for dim in sorted(path.way.leave):
+        part = "pull" if dim == path.reads else "push"
+        for i, array in enumerate(tensors(composed(spec.block.depth, spec.axes[dim]))):
+            found |= {f"{name}.{part}_{i}": array for name in names}
+    if path.residual:
+        residual = stages[-1].residuals[spec.key]
+        up, down = (residual.down, residual.up) if path.reads == 0 else (residual.up, residual.down)
+        for i, name in enumerate(names):
+            found |= {f"{name}.residual_up": up[i], f"{name}.residual_down": down[i]}
+    return found
 
 
 def _product(depths: Sequence[Depth]) -> Depth:
+    if len(depths) == 1:
+        return depths[0]
     mix = depths[0].mix
     for depth in depths[1:]:
         mix = depth.mix.to(mix.dtype) @ mix
     return Depth(mix)
+
+
+def _weight(x: Tensor, maps: Mapping[int, Map], depth: Depth | None) -> Weight:
+    layers = (depth.mix.shape[1], depth.mix.shape[0]) if depth else None
+    last = any(layered(m) for m in maps.values()) or (depth is not None and depth.constant is not None)
+    return Weight(x.numel(), {dim: Side.of(m) for dim, m in maps.items()}, layers, x.requires_grad, last)
+
+
+def _apply(x: Tensor, maps: Mapping[int, Map], depth: Depth | None, order: Collection[object]) -> Tensor:
+    """Map dimensions and mix layers in the given order."""
+    for operation in order:
+        if operation == MIX:
+            assert depth is not None
+            x = _mix(x, depth)
+        else:
+            assert isinstance(operation, int)
+            x = maps[operation].apply(x, operation)
+    return x
 
 
 def _mix(x: Tensor, depth: Depth) -> Tensor:
@@ -193,19 +174,3 @@ def _mix(x: Tensor, depth: Depth) -> Tensor:
     if depth.constant is not None:
         mixed = mixed + depth.constant.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1))
     return mixed
-
-
-def _widen(x: Tensor, axes: tuple[str, ...], maps: Callable[[str], Map], *, layers: bool = False) -> Tensor:
-    """Map every growing dimension, in the order that costs the fewest multiplications.
-
-    Forward and backward together the first product costs two (the small tensor is a constant), the second
-    three.
-    """
-    todo = [(dim + layers, maps(label)) for dim, label in enumerate(axes) if grows(label)]
-    if len(todo) == 2:
-        (_, a), (_, b) = todo
-        if 2 * b.small * a.cost + 3 * a.large * b.cost > 2 * a.small * b.cost + 3 * b.large * a.cost:
-            todo.reverse()
-    for dim, m in todo:
-        x = m.apply(x, dim)
-    return x

@@ -1,9 +1,11 @@
 """The large model as a function of its tensors: a Hugging Face module whose weights come with every call.
 
 Tables over the vocabulary are never materialised at the large width: rows are looked up in the small table
-and then mapped, and a tied output head maps the hidden states down before it meets the small table.
+and then mapped, and a tied output head maps the hidden states down before it meets the small table. Weights that paths
+leave as factors become linear layers whose activations meet the maps.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from torch import Tensor, nn
 from fedgrow.architectures import Reading
 from fedgrow.architectures.models import empty_model
 from fedgrow.growth.grow import is_vocabulary_table
+from fedgrow.growth.maps import Map, over_tensors, tensors
+from fedgrow.growth.paths import Path, Paths
 
 
 class LookupThenMap(nn.Module):
@@ -22,8 +26,7 @@ class LookupThenMap(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("small", "map"):
-            setattr(self, name, nn.Parameter(torch.empty(0, device="meta"), requires_grad=False))
+        self.small, self.map = _later(), _later()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Embed token ids: (batch, length) to (batch, length, large width)."""
@@ -35,26 +38,115 @@ class MapThenProject(LookupThenMap):
 
     def __init__(self, bias: bool) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.empty(0, device="meta"), requires_grad=False) if bias else None
+        self.bias = _later() if bias else None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Project hidden states (..., large width) to logits (..., vocabulary)."""
         return nn.functional.linear(hidden @ self.map, self.small, self.bias)
 
 
-def skeleton(reading: Reading, config: Any) -> nn.Module:
+class Recent:
+    """The activations mapped last: query, key and value read the same ones, which are then mapped once."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self, *_: object) -> None:
+        """Forget them."""
+        self.key: list[Tensor] = []
+        self.pulled: Tensor | None = None
+
+    def pull(self, structure: Map, arrays: list[Tensor], x: Tensor) -> Tensor:
+        """Pull activations through a map with these arrays."""
+        key = [x, *arrays]
+        if (
+            self.pulled is None
+            or len(key) != len(self.key)
+            or any(a is not b for a, b in zip(key, self.key, strict=True))
+        ):
+            self.pulled, self.key = _bind(structure, arrays).pull(x, -1), key
+        return self.pulled
+
+
+class Factored(nn.Module):
+    """A linear layer whose weight is left as factors: pull activations, meet the weight, push them.
+
+    ``weight`` is materialised as far as the path says; ``pull_<i>`` and ``push_<i>`` are the arrays of the maps.
+    """
+
+    weight: Tensor
+
+    def __init__(self, path: Path, *, bias: bool, recent: Recent) -> None:
+        super().__init__()
+        self.transposed, self.recent = path.reads == 0, recent
+        self.maps = {"pull" if dim == path.reads else "push": m for dim, m in path.maps.items()}
+        self.weight = _later()
+        self.bias = _later() if bias else None
+        self.residual = path.residual
+        names = [f"{part}_{i}" for part, m in self.maps.items() for i in range(len(tensors(m)))]
+        for name in (*names, *(("residual_up", "residual_down") if path.residual else ())):
+            setattr(self, name, _later())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map activations (..., large width read) to (..., large width written)."""
+        read = self.recent.pull(self.maps["pull"], self._arrays("pull"), x) if "pull" in self.maps else x
+        weight = self.weight.mT if self.transposed else self.weight
+        late = "push" in self.maps or self.residual
+        y = nn.functional.linear(read, weight, None if late else self.bias)
+        if "push" in self.maps:
+            y = _bind(self.maps["push"], self._arrays("push")).apply(y, -1)
+        if self.residual:
+            y = y + (x @ self.residual_down) @ self.residual_up.mT
+        return y + self.bias if late and self.bias is not None else y
+
+    def _arrays(self, part: str) -> list[Tensor]:
+        return [getattr(self, f"{part}_{i}") for i in range(len(tensors(self.maps[part])))]
+
+
+def _bind(structure: Map, arrays: list[Tensor]) -> Map:
+    queue = iter(arrays)
+    return over_tensors(structure, lambda _: next(queue))
+
+
+def _later() -> nn.Parameter:
+    return nn.Parameter(torch.empty(0, device="meta"), requires_grad=False)
+
+
+def skeleton(reading: Reading, config: Any, paths: Paths | None = None) -> nn.Module:
     """Build the large model without weights, for ``torch.func.functional_call`` with the tensors of ``grow``.
 
     Args:
         reading: what the small model is (head, ties, vocabulary tables).
         config: the large model's configuration.
+        paths: weights that ``grow`` leaves as factors.
     """
     model = empty_model(config, reading.head)
     tables = [s.name for s in reading.specs if is_vocabulary_table(s)]
     for name in [*tables, *(t for t, source in reading.tied.items() if source in tables)]:
-        path = name.removesuffix(".weight")
-        old = model.get_submodule(path)
+        old = model.get_submodule(name.removesuffix(".weight"))
         new = LookupThenMap() if isinstance(old, nn.Embedding) else MapThenProject(old.bias is not None)
-        parent, _, leaf = path.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, new)
+        _replace(model, name, new)
+    if paths and paths.chosen:
+        recent = Recent()
+        for name, path in _by_layer(reading, model, paths).items():
+            old = model.get_submodule(name.removesuffix(".weight"))
+            bias = getattr(old, "bias", None) is not None
+            _replace(model, name, Factored(path, bias=bias, recent=recent))
+        model.register_forward_hook(recent.clear, always_call=True)
     return model
+
+
+def _by_layer(reading: Reading, model: nn.Module, paths: Paths) -> Mapping[str, Path]:
+    named = dict(model.named_parameters())
+    found = {}
+    for name, path in paths.chosen.items():
+        layer = 0
+        while (full := name.format(layer=layer)) in named:
+            found[full] = path
+            layer += 1
+    return found
+
+
+def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
+    parent, _, leaf = name.removesuffix(".weight").rpartition(".")
+    setattr(model.get_submodule(parent), leaf, new)

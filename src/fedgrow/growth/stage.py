@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from fedgrow.architectures import Family, Shape
-from fedgrow.architectures.configuration import check_shape, rope, with_shape
+from fedgrow.architectures.configuration import check_shape, rope, rotary_share, with_rotary, with_shape
 from fedgrow.errors import ShapeError
 from fedgrow.growth.depth import source_layers
 from fedgrow.growth.heads import Groups
@@ -33,11 +33,12 @@ class Stage:
     duplicate: bool = False
 
     def __post_init__(self) -> None:
+        source = with_rotary(self.family, self.source, self.source)
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "target", with_rotary(self.family, self.target, source))
         for shape in (self.source, self.target):
             check_shape(self.family, shape)
         axes = ["layers", "width", "heads", "kv_heads", "head_size", "ffn"]
-        if self.family.rotary is not None and self.target.rotary is not None:
-            axes.append("rotating")
         if self.source.decoder_layers is not None:
             axes.append("decoder_layers")
         for axis in axes:
@@ -47,6 +48,12 @@ class Stage:
                     f"cannot grow {axis} from {small} to {large}: growth never shrinks an axis "
                     f"(from {self.source} to {self.target}); choose a target with {axis} >= {small}"
                 )
+        turning = with_rotary(self.family, self.target.model_copy(update={"rotary": None}), source).rotary
+        if self.target.rotary != turning:
+            raise ShapeError(
+                f"rotary: where {source.rotary} of {source.head_size} entries of a head turn, {turning} of "
+                f"{self.target.head_size} do after growth, not {self.target.rotary}; leave it out of the target"
+            )
         self.groups.check()
 
     @cached_property
@@ -132,13 +139,7 @@ class Stage:
                 f"{old.head_size} cannot become {new.head_size}; keep the head size, and grow the number of heads"
             )
         if old.rotating != old.head_size:
-            settings["partial_rotary_factor"] = _factor(old.rotating, new.head_size)
+            settings["partial_rotary_factor"] = rotary_share(old.rotating, new.head_size)
         elif self.rotary_step == 1:
             settings["rope_theta"] = settings["rope_theta"] ** (new.head_size / old.head_size)
         return settings
-
-
-def _factor(rotating: int, head_size: int) -> float:
-    """Return the share of a head that turns, such that the library's rounding down gives the same entries back."""
-    factor = rotating / head_size
-    return factor if int(head_size * factor) == rotating else math.nextafter(factor, 1.0)

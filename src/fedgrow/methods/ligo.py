@@ -16,6 +16,7 @@ from fedgrow.architectures import Family, Reading, Shape, read
 from fedgrow.config.plan import OperatorPlan, TrainingPlan
 from fedgrow.growth import OPERATORS, Applied, Operator, Stage, grow, stack
 from fedgrow.growth.initialisers.base import Exactness
+from fedgrow.growth.paths import Paths, choose_paths
 from fedgrow.growth.skeleton import skeleton
 from fedgrow.methods.base import Group, Learner, Phase, Tensors
 from fedgrow.methods.whole_model import filled_model
@@ -51,9 +52,14 @@ class Ligo(Learner):
         model: the small model, with its task head.
         steps: the operators, the one nearest to the small model first.
         training: rates of the head and of the small weights, and whether these are trained.
+        tokens: tokens a step, by which the cheapest way of using every grown weight is chosen (the results agree);
+            default: a full batch of the plan's longest texts.
     """
 
-    def __init__(self, model: nn.Module, steps: Sequence[Step], training: TrainingPlan) -> None:
+    def __init__(
+        self, model: nn.Module, steps: Sequence[Step], training: TrainingPlan, *, tokens: int | None = None
+    ) -> None:
+        self.tokens = tokens or training.batch_size * training.max_length
         self.reading: Reading = read(model)
         self.steps, self.training = tuple(steps), training
         self.small = stack(self.reading, {n: p.detach() for n, p in model.state_dict().items()})
@@ -72,7 +78,13 @@ class Ligo(Learner):
     @cached_property
     def module(self) -> nn.Module:
         """The large model without weights."""
-        return skeleton(self.reading, self.config)
+        return skeleton(self.reading, self.config, self.paths)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Which weights are left as factors for activations to meet."""
+        stages = [Applied(step.operator, step.operator.initial()) for step in self.steps]
+        return choose_paths(self.reading, self.small, stages, self.tokens, self.trained_small)
 
     @cached_property
     def head_names(self) -> tuple[str, ...]:
@@ -109,7 +121,7 @@ class Ligo(Learner):
         return [group for group in groups if group.names]
 
     def weights(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> Tensors:
-        """Grow the small tensors through all operators; tables over the vocabulary stay factored."""
+        """Grow the small tensors through all operators; weights stay factors where that is cheaper."""
         return self._grow(shared, private, factored=True)
 
     def materialise(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> nn.Module:
@@ -123,9 +135,11 @@ class Ligo(Learner):
         stages = [Applied(step.operator, _named(private, step.prefix)) for step in self.steps[:-1]]
         stages.append(Applied(self.steps[-1].operator, dict(shared)))
         trained = _named(private, SMALL)
-        dtype = next(iter({**private, **shared}.values())).dtype  # float32; float64 for the parity receipt
+        # float32, or float64 for the parity receipt; an operator that learns nothing may have no arrays
+        dtype = next((t.dtype for t in {**private, **shared}.values()), torch.float32)
         frozen = {n: t.to(dtype) for n, t in self.small.items() if n not in trained}
-        return grow(self.reading, frozen | trained, stages, factored_vocabulary=factored)
+        paths = self.paths if factored else None
+        return grow(self.reading, frozen | trained, stages, factored_vocabulary=factored, paths=paths)
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:

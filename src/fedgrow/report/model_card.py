@@ -1,5 +1,6 @@
 """The model card beside a grown model: where it came from and how exact its start was."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fedgrow.config.plan import Plan
@@ -21,7 +22,7 @@ def model_card(report: dict[str, Any], plan: Plan) -> str:
             "",
             f"# {report['name']}: grown from a smaller model with fedgrow",
             "",
-            f"A small model of shape {_shape(report['small'])} grown to {_shape(report['grown'])} by a private Local-LiGO "
+            f"A small model of shape {shape_text(report['small'])} grown to {shape_text(report['grown'])} by a private Local-LiGO "
             f"and a Global-LiGO ({plan.operator.kind}) learned together with {len(plan.participants) - 1} other "
             f"participants in {plan.schedule.rounds} rounds. Task: {plan.task}.",
             "",
@@ -37,5 +38,6 @@ def model_card(report: dict[str, Any], plan: Plan) -> str:
     )
 
 
-def _shape(entry: dict[str, Any]) -> str:
+def shape_text(entry: Mapping[str, Any]) -> str:
+    """Return a shape in words."""
     return "{layers} layers x {width}, {heads} heads, FFN {ffn}".format(**entry["shape"])

@@ -6,7 +6,8 @@ import numpy as np
 
 from fedgrow.architectures import Shape
 from fedgrow.federated.checkpoint import Checkpoints
-from fedgrow.methods.dual_ligo import global_operator, make_operator
+from fedgrow.methods.dual_ligo import global_operator
+from fedgrow.methods.ligo import make_operator
 from fedgrow.report.markdown import report
 from fedgrow.runs.atomic import read_json, write_arrays, write_folder, write_json, write_text
 from fedgrow.runs.folder import RunFolder

@@ -61,11 +61,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside its place and move it in, replacing an older one."""
+    """Fill a folder beside its place and move it in, replacing an older one; nothing stays if filling fails."""
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    fill(part)
+    try:
+        fill(part)
+    except BaseException:  # Ctrl-C, too
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():

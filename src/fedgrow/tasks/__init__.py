@@ -3,10 +3,17 @@
 from fedgrow.tasks.base import Codec, Encoded, Task
 from fedgrow.tasks.causal_language_modelling import CausalLanguageModelling
 from fedgrow.tasks.image_classification import ImageClassification
+from fedgrow.tasks.masked_language_modelling import MaskedLanguageModelling
 from fedgrow.tasks.sequence_classification import SequenceClassification
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (SequenceClassification(), ImageClassification(), CausalLanguageModelling())
+    task.name: task
+    for task in (
+        SequenceClassification(),
+        ImageClassification(),
+        CausalLanguageModelling(),
+        MaskedLanguageModelling(),
+    )
 }
 
 __all__ = ["TASKS", "Codec", "Encoded", "Task"]

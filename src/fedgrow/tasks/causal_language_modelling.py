@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedgrow.architectures.models import quiet
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
 from fedgrow.errors import FedgrowError
@@ -62,19 +63,28 @@ class BlockCodec(TokenizedCodec):
         Raises:
             FedgrowError: there is not even one block.
         """
-        end = self.tokenizer.eos_token_id
-        closing = [] if end is None else [end]
-        rows = self.tokenizer(examples.texts, add_special_tokens=False)["input_ids"]
-        stream = torch.tensor([token for row in rows for token in [*row, *closing]], dtype=torch.long)
-        count = len(stream) // self.length
-        if not count:
-            raise FedgrowError(
-                f"{len(examples)} texts hold {len(stream)} tokens, fewer than one block of {self.length}; "
-                "give this participant more text or set training.max_length lower"
-            )
-        return Encoded(list(stream[: count * self.length].reshape(count, self.length)), None)
+        return Encoded(blocks(self.tokenizer, examples.texts, self.tokenizer.eos_token_id, self.length), None)
 
     def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
         """Stack blocks; the targets are the blocks themselves."""
         ids = torch.stack([encoded.inputs[i] for i in indices])
         return {"input_ids": ids}, ids
+
+
+def blocks(tokenizer: Any, texts: Sequence[str], end: int | None, length: int) -> list[Tensor]:
+    """Tokenize texts, each closed by ``end`` if there is one, join them, and cut them into blocks; the rest is dropped.
+
+    Raises:
+        FedgrowError: there is not even one block.
+    """
+    closing = [] if end is None else [end]
+    with quiet():  # it would warn of texts longer than the model's positions
+        rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    stream = torch.tensor([token for row in rows for token in [*row, *closing]], dtype=torch.long)
+    count = len(stream) // length if length > 0 else 0
+    if not count:
+        raise FedgrowError(
+            f"{len(texts)} texts hold {len(stream)} tokens, fewer than one block of {length}; "
+            "give this participant more text or set training.max_length lower"
+        )
+    return list(stream[: count * length].reshape(count, length))

@@ -1,7 +1,7 @@
 """Local training and evaluation of a learner: one thread, every random draw from the given seed."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,10 @@ from fedgrow.config.plan import TrainingPlan
 from fedgrow.errors import FedgrowError
 from fedgrow.methods.base import Learner, Phase, Tensors
 from fedgrow.tasks.base import Codec, Encoded, Task
+
+
+# Called after every step with its number (from 1), its loss, and all tensors as they are; true ends the training.
+Watch = Callable[[int, float, Tensors], bool]
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def fit(
     phase: Phase,
     steps: int,
     seed: int,
+    watch: Watch | None = None,
 ) -> Fitted:
     """Train for so many steps with a fresh AdamW.
 
@@ -59,10 +64,11 @@ def fit(
         data: the participant's training examples.
         codec: collates batches.
         task: the loss.
-        plan: batch size, warm-up, clipping, and what to do when a loss is not finite.
+        plan: batch size, warm-up and decay of the rates, clipping, and what to do when a loss is not finite.
         phase: what is trained.
         steps: optimizer steps.
         seed: for batches and dropout, from ``seeds.derive``.
+        watch: sees every step (progress, evaluation on the way) and may end the training early.
 
     Raises:
         FedgrowError: a loss or gradient is not finite and the plan says stop, or no step had finite ones.
@@ -77,8 +83,7 @@ def fit(
         fused=True,
     )
     trained = [state[n] for g in groups for n in g.names]
-    warmup = max(1, round(plan.warmup * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(plan, steps))
     rng = np.random.default_rng(seed)
     batches = _batches(len(data), plan.batch_size, rng)
     losses, skipped = [], 0
@@ -103,6 +108,8 @@ def fit(
             optimizer.step()
             schedule.step()
             losses.append(value)
+            if watch is not None and watch(step + 1, value, state):
+                break
     if steps and not losses:
         raise FedgrowError(
             f"none of {steps} steps had a finite loss and gradient ({phase}); lower the learning rates"
@@ -114,6 +121,18 @@ def fit(
         float(np.mean(losses)) if losses else 0.0,
         skipped,
     )
+
+
+def _rate(plan: TrainingPlan, steps: int) -> Callable[[int], float]:
+    """Return the share of the rates at a step: an even rise over the warm-up, then constant or evenly down to zero."""
+    warmup = max(1, round(plan.warmup * steps))
+
+    def share(step: int) -> float:
+        if step < warmup or plan.decay == "none":
+            return min(1.0, (step + 1) / warmup)
+        return (steps - step) / (steps - warmup + 1)
+
+    return share
 
 
 def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:

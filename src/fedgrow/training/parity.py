@@ -1,37 +1,15 @@
 """The parity receipt: how far a grown model's outputs are from its small model's before any training."""
 
-from dataclasses import asdict, dataclass
-
 import torch
 from torch import nn
 
+from fedgrow.growth.parity import Parity, compare
 from fedgrow.methods import Ligo
 from fedgrow.tasks.base import Codec, Encoded
 
+__all__ = ["Parity", "parity"]
+
 EXAMPLES = 32
-
-
-@dataclass(frozen=True)
-class Parity:
-    """Differences of logits between the grown model at the start and the small model, computed in float64.
-
-    Attributes:
-        max_abs: largest absolute difference.
-        mean_abs: mean absolute difference.
-        logits_max_abs: largest absolute logit of the small model, for scale.
-        examples: how many held-out examples were compared.
-        declared: what docs/exactness.md declares for this growth.
-    """
-
-    max_abs: float
-    mean_abs: float
-    logits_max_abs: float
-    examples: int
-    declared: str
-
-    def as_dict(self) -> dict[str, float | int | str]:
-        """Return the receipt as plain values."""
-        return asdict(self)
 
 
 @torch.no_grad()
@@ -47,11 +25,4 @@ def parity(learner: Ligo, small: nn.Module, data: Encoded, codec: Codec) -> Pari
     grown = learner.logits(weights, inputs, training=False)
     double = {n: t.double() if t.is_floating_point() else t for n, t in small.state_dict().items()}
     reference = torch.func.functional_call(small.eval(), double, (), inputs, tie_weights=False).logits
-    difference = (grown - reference).abs()
-    return Parity(
-        float(difference.max()),
-        float(difference.mean()),
-        float(reference.abs().max()),
-        count,
-        learner.declared,
-    )
+    return compare(reference, grown, count, learner.declared)

@@ -14,7 +14,7 @@ class AKI(FPI):
     """As FPI, but inside the blocks the new rows of every weight are taken from the layer above it."""
 
     name = "aki"
-    source = "bert2BERT (Chen et al., ACL 2022), section 3.3.2"
+    source = "bert2BERT (Chen et al., ACL 2022)"
     as_matrix = False
 
     def width(self, stage: Stage, axis: str, seed: int) -> Start:

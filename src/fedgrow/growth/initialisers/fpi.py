@@ -15,7 +15,7 @@ class FPI(Net2Net):
     """Units, heads and stream are copied in turn, and readers divide by the number of copies."""
 
     name = "fpi"
-    source = "bert2BERT (Chen et al., ACL 2022), section 3.3.1"
+    source = "bert2BERT (Chen et al., ACL 2022)"
 
     def width(self, stage: Stage, axis: str, seed: int) -> Start:
         """Copy in turn."""

@@ -2,6 +2,7 @@
 
 import torch
 
+from fedgrow.errors import ShapeError
 from fedgrow.growth.initialisers.base import Exactness, Start
 from fedgrow.growth.initialisers.exact import Exact
 from fedgrow.growth.maps import Matrix
@@ -14,6 +15,16 @@ class Xavier(Exact):
     name = "xavier"
     source = "LiGO (Wang et al., ICLR 2023)"
     ties_readers = True
+
+    def stage(self, stage: Stage) -> Stage:
+        """Refuse grouped heads, where what reads values is of another size than what writes them."""
+        for shape in (stage.source, stage.target):
+            if shape.heads != shape.kv_heads:
+                raise ShapeError(
+                    f"xavier: what reads an axis shares the map of what writes it, and there are {shape.heads} heads but "
+                    f"{shape.kv_heads} key-value heads; choose another method"
+                )
+        return stage
 
     def width(self, stage: Stage, axis: str, seed: int) -> Start:
         """Draw a matrix of the axis' size, of its own for every axis."""

@@ -13,7 +13,7 @@ class ZeroBlock(Exact):
     """Exact, with no random rows: what is new is a copy of the old, or zero."""
 
     name = "zero-block"
-    source = "Fixup and ReZero's idea for depth; Shen et al., ICML 2022 (staged training), section 3"
+    source = "Shen et al., ICML 2022 (staged training)"
 
     def width(self, stage: Stage, axis: str, seed: int) -> Start:
         """Keep the function, leaving free rows as copies."""

@@ -209,10 +209,14 @@ def start_matrix(begin: Start, generator: Generator) -> Float[Tensor, "large sma
     that new features are as large as old ones.
     """
     matrix = begin.map.dense().clone()
-    count = int(begin.free.sum())
-    if count:
-        assert isinstance(begin.map, Selection)
-        scale = begin.map.scale[begin.free].abs()[:, None] / begin.map.small**0.5
-        random = torch.randn(count, begin.map.small, generator=generator, dtype=torch.float64)
-        matrix[begin.free] = random * scale
+    if begin.free.any():
+        matrix[begin.free] = free_rows(begin, generator)
     return matrix
+
+
+def free_rows(begin: Start, generator: Generator) -> Float[Tensor, "free small"]:
+    """Draw the free rows of a start at random, as ``start_matrix`` fills them (float64)."""
+    assert isinstance(begin.map, Selection)
+    scale = begin.map.scale[begin.free].abs()[:, None] / begin.map.small**0.5
+    random = torch.randn(len(scale), begin.map.small, generator=generator, dtype=torch.float64)
+    return random * scale

@@ -1,0 +1,63 @@
+"""The parity receipt of a grown folder: both models run by transformers on the same random inputs."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedgrow.architectures.models import load_model
+from fedgrow.growth.parity import Parity, compare
+
+EXAMPLES, LENGTH = 4, 16
+
+
+def random_inputs(model: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Return seeded inputs for any supported model: token ids (for the decoder, too), or images in float64."""
+    config: Any = model.config
+    generator = torch.Generator().manual_seed(seed)
+    if getattr(model, "main_input_name", "input_ids") == "pixel_values":
+        side = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
+        pixels = torch.randn(
+            EXAMPLES, config.num_channels, side, side, generator=generator, dtype=torch.float64
+        )
+        return {"pixel_values": pixels}
+    positions = getattr(config, "max_position_embeddings", None) or LENGTH + 4
+    size = (
+        EXAMPLES,
+        max(1, min(LENGTH, positions - 4)),
+    )  # some families number positions from the padding id on
+    ids = torch.randint(config.vocab_size, size, generator=generator)
+    special = {getattr(config, f"{kind}_token_id", None) for kind in ("pad", "eos")}
+    ordinary = [i for i in range(min(config.vocab_size, 8)) if i not in special]
+    for token in special:
+        if isinstance(token, int):
+            ids[ids == token] = ordinary[0] if ordinary else 0
+    if isinstance(config.eos_token_id, int) and config.is_encoder_decoder:
+        ids[:, -1] = config.eos_token_id  # sequence classifiers of encoder-decoders read the end
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if "decoder_input_ids" in inspect.signature(model.forward).parameters:
+        inputs["decoder_input_ids"] = ids
+    return inputs
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """Return a model's logits, or a bare body's last hidden states."""
+    found = model.eval()(**inputs)
+    if "start_logits" in found:
+        return torch.stack([found.start_logits, found.end_logits])
+    return found.logits if "logits" in found else found.last_hidden_state
+
+
+def compare_models(small: nn.Module, grown: nn.Module, declared: str, seed: int) -> Parity:
+    """Compare two models, both in float64."""
+    inputs = random_inputs(small, seed)
+    return compare(outputs(small, inputs), outputs(grown, inputs), EXAMPLES, declared)
+
+
+def in_float64(folder: Path | None, head: str | None) -> nn.Module:
+    """Load a folder in float64."""
+    assert folder is not None
+    return load_model(folder, head)[0].double()

@@ -1,0 +1,123 @@
+"""From a few sizes that a user names (``layers=12,width=768``) to the whole shape that a model grows to."""
+
+import re
+from collections.abc import Mapping
+
+from fedgrow.architectures import Family, Shape
+from fedgrow.architectures.configuration import scaled_ffn
+from fedgrow.errors import ShapeError
+from fedgrow.growth.heads import Groups, nearest_kv_heads
+
+SIZES = ("layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn")
+Target = Shape | Mapping[str, int] | str
+
+
+def parse_target(text: str) -> dict[str, int]:
+    """Read sizes as they are written on the command line.
+
+    Raises:
+        ShapeError: a part is no ``name=number``, or names no size or one twice; it is quoted.
+    """
+    sizes: dict[str, int] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        found = re.fullmatch(r"(\w+)\s*=\s*(\d+)", part)
+        if found is None:
+            raise ShapeError(f"target: {part!r} is no size; write name=number, such as layers=12,width=768")
+        if found[1] in sizes:
+            raise ShapeError(f"target: {found[1]} is named twice; name it once")
+        sizes[found[1]] = int(found[2])
+    return sizes
+
+
+def complete(family: Family, source: Shape, target: Target) -> Shape:
+    """Return the whole shape that a target stands for.
+
+    Sizes that are not named stay, except those that follow: with the width grow the heads (of the same size) where
+    heads x head size made up the width, and the FFN (same ratio); with heads the key-value heads (same ratio where
+    that works, else the smallest number that does); in a family whose heads always make up the width, the width grows
+    with heads or head size; ``layers`` alone grows both stacks of an encoder-decoder if they were equally deep.
+
+    Args:
+        family: the family's table.
+        source: the model's shape.
+        target: a whole shape, or the sizes that are named.
+
+    Raises:
+        ShapeError: a size is unknown to the family or does not fit the others (named, with choices), or nothing
+            grows.
+    """
+    if isinstance(target, Shape):
+        shape = target
+    else:
+        named = parse_target(target) if isinstance(target, str) else dict(target)
+        _check_names(family, named)
+        shape = _follow(family, source, named)
+    if shape == source:
+        raise ShapeError(f"target: {shape} is the model's own shape; name a size that grows, such as layers")
+    return shape
+
+
+def _check_names(family: Family, named: Mapping[str, int]) -> None:
+    possible = [name for name in SIZES if name in family.config or name == "head_size"]
+    unknown = [name for name in named if name not in possible]
+    if unknown or not named:
+        found = f"{unknown[0]!r} is no size of {family.family}" if unknown else "no size is named"
+        raise ShapeError(f"target: {found}; possible: {', '.join(possible)}")
+    for name, size in named.items():
+        if size < 1:
+            raise ShapeError(f"target: {name}={size}; a size is at least 1")
+
+
+def _follow(family: Family, source: Shape, named: Mapping[str, int]) -> Shape:
+    heads, head_size = _heads(family, source, named)
+    width = named.get("width", source.width)
+    if "width" not in named and not family.free_head_size:
+        width = heads * head_size
+    layers, decoder_layers = named.get("layers", source.layers), source.decoder_layers
+    if decoder_layers is not None:
+        default = layers if decoder_layers == source.layers else decoder_layers
+        decoder_layers = named.get("decoder_layers", default)
+    rotary = source.rotary
+    return Shape(
+        layers=layers,
+        decoder_layers=decoder_layers,
+        width=width,
+        heads=heads,
+        kv_heads=named.get("kv_heads") or _kv_heads(family, source, heads),
+        head_size=head_size,
+        ffn=named.get("ffn") or (source.ffn if width == source.width else scaled_ffn(family, source, width)),
+        rotary=head_size if rotary == source.head_size else rotary,
+    )
+
+
+def _heads(family: Family, source: Shape, named: Mapping[str, int]) -> tuple[int, int]:
+    """Return heads and head size."""
+    heads, head_size = named.get("heads", source.heads), named.get("head_size", source.head_size)
+    width = named.get("width")
+    if width is None or source.heads * source.head_size != source.width:
+        return heads, head_size
+    if "head_size" not in named and "heads" in named:  # larger heads, where those make up the width
+        return heads, width // heads if width % heads == 0 else head_size
+    if "heads" not in named:
+        if width % head_size:
+            below, above = width // head_size, width // head_size + 1
+            choices = [f"width={n * head_size} ({n} heads)" for n in (below, above) if n >= source.heads]
+            raise ShapeError(
+                f"width: {width} is no multiple of the head size {head_size}; choose {' or '.join(choices)}, or "
+                f"name heads or head_size too"
+            )
+        return width // head_size, head_size
+    return heads, head_size
+
+
+def _kv_heads(family: Family, source: Shape, heads: int) -> int:
+    if "kv_heads" not in family.config:
+        return heads
+    if heads == source.heads:
+        return source.kv_heads
+    group = source.heads // source.kv_heads
+    if heads % group == 0:
+        groups = Groups(source.heads, source.kv_heads, heads, heads // group)
+        if source.kv_heads * groups.repeats <= groups.large_kv_heads:
+            return groups.large_kv_heads
+    return nearest_kv_heads(source.heads, source.kv_heads, heads)
