@@ -28,7 +28,16 @@ def percent(values: list[float]) -> str:
 
 
 def saving_rows(runs: Runs) -> list[list[str]]:
-    rows = [["method", "saving", "small's pre-training counted", "reached", "loss at start", "steps: operator + plain"]]
+    rows = [
+        [
+            "method",
+            "saving",
+            "small's pre-training counted",
+            "reached",
+            "loss at start",
+            "steps: operator + plain",
+        ]
+    ]
     order = sorted(
         (name for name in runs if name not in ("small", "scratch")),
         key=lambda name: -statistics.mean(_saving(r) for r in runs[name].values()),

@@ -10,7 +10,7 @@ import fedgrow
 from fedgrow.baselines import BASELINES
 from fedgrow.federated.simulate import ENGINES
 
-COMMANDS = ["demo", "inspect", "simulate"]
+COMMANDS = ["demo", "families", "grow", "inspect", "simulate"]
 
 
 def test_the_help_lists_every_command(run):

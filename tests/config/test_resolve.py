@@ -212,7 +212,10 @@ LANGUAGE = {"task": "causal-language-modelling", "model_settings": {}, "intermed
 def test_a_free_head_size_is_taken_where_the_family_has_one():
     small = shape(head_size=8, kv_heads=1)
     plan = parsed(
-        **LANGUAGE, family="qwen3", participants=participants(small, VIT | {"kv_heads": 1}), large=small | {"layers": 2}
+        **LANGUAGE,
+        family="qwen3",
+        participants=participants(small, VIT | {"kv_heads": 1}),
+        large=small | {"layers": 2},
     )
     assert resolve(plan).intermediate == Shape(**small, rotary=8)
 

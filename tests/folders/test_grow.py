@@ -309,7 +309,9 @@ def test_a_hub_id_is_fetched_and_named_in_the_card(tmp_path, monkeypatch):
         return str(small)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
-    monkeypatch.setattr(source, "load_config", lambda name: load_config(small))
+    monkeypatch.setattr(
+        source, "load_config", lambda name: load_config(small if name == "some/model" else name)
+    )
     report = fedgrow.grow("some/model", "layers=3", out=tmp_path / "large")
     assert report["parent"] == "some/model"
     assert 'base_model: "some/model"' in (tmp_path / "large" / "README.md").read_text()

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from fedgrow.growth.maps import Blocks, Chain, Interleaved, LowRank, Matrix, Selection, Topped, over_tensors, tensors
+from fedgrow.growth.maps import (
+    Blocks,
+    Chain,
+    Interleaved,
+    LowRank,
+    Matrix,
+    Selection,
+    Topped,
+    over_tensors,
+    tensors,
+)
 from fedgrow.growth.maps.selection import MOST_RUNS
 
 SMALL, LARGE = 4, 6

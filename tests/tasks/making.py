@@ -45,7 +45,11 @@ def entry(model: Any = SHAPE, **values: Any) -> ParticipantPlan:
 
 
 def plan(task: str, **changes: Any) -> Plan:
-    family = {"image-classification": "vit", "sequence-classification": "bert", "masked-language-modelling": "bert"}.get(task, "gpt2")
+    family = {
+        "image-classification": "vit",
+        "sequence-classification": "bert",
+        "masked-language-modelling": "bert",
+    }.get(task, "gpt2")
     return tiny_plan(task=task, family=family, model_settings={}, **changes)
 
 

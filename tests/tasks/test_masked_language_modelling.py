@@ -92,7 +92,9 @@ def test_a_learned_tokenizer_gets_a_mask_token():
 
 def test_a_tokenizer_of_a_model_without_a_mask_token_is_refused(tmp_path):
     who = entry(tokenizer=str(tokenizer(tmp_path)))
-    with pytest.raises(FedgrowError, match=r"ada: its tokenizer has no mask token.*causal-language-modelling"):
+    with pytest.raises(
+        FedgrowError, match=r"ada: its tokenizer has no mask token.*causal-language-modelling"
+    ):
         codec(TASK, SHARD, who)
 
 
@@ -100,4 +102,3 @@ def test_blocks_without_room_for_a_word_are_refused(tmp_path):
     it = made(tmp_path, length=2)
     with pytest.raises(FedgrowError, match="max_length"):
         it.encode(SHARD)
-

@@ -130,7 +130,7 @@ def _show(report: dict[str, Any], as_json: bool) -> None:
     ]
     if not report["streamed"]:
         lines.append(
-            "memory      the small model is held in memory, for transformers has to join or split tensors of its files"
+            "memory      the small model is held whole: transformers has to join or split its tensors"
         )
     parity = report.get("parity")
     if parity and "skipped" in parity:

@@ -77,11 +77,11 @@ class Side:
         written = self.large + needs_gradient * self.small
         return Work(count * self.cost * passes, count * written)
 
-    def pull(self, count: int) -> Work:
-        """Return the work of mapping so many activations from large to small, gradients included."""
+    def meet(self, count: int) -> Work:
+        """Return the work of mapping so many activations: forward, again, and gradients."""
         if self.trivial:
             return Work()
-        return Work(count * self.cost * (2 + self.learned), count * (self.small + self.large))
+        return Work(count * self.cost * (3 + self.learned), count * 3 * (self.small + self.large) // 2)
 
 
 @dataclass(frozen=True)
@@ -128,22 +128,20 @@ class Weight:
                 numel, needs_gradient = numel // side.small * side.large, needs_gradient or side.learned
         return work
 
-    def using(self, tokens: int, leave: Mapping[int, int]) -> Work:
-        """Return the work of multiplying activations by it.
+    def using(self, tokens: int, leave: Iterable[int]) -> Work:
+        """Return the work of multiplying activations by it, some dimensions left to the activations.
 
-        Args:
-            tokens: tokens a step.
-            leave: dimensions left to activations, each with how many weights share the mapped activations.
+        What is left to activations is computed once more in the backward pass, so that little is kept (``skeleton``).
         """
         before, after = self.layers or (1, 1)
-        numel, work = self.numel // before, Work()
+        left = [self.sides[dim] for dim in leave]
+        numel = self.numel // before
         for dim, side in self.sides.items():
             if dim not in leave:
                 numel = numel // side.small * side.large
-        work = Work(3 * tokens * numel, 0)
-        for dim, shared in leave.items():
-            one = self.sides[dim].pull(tokens)
-            work = work.plus(Work(one.multiplications // shared, one.elements // shared))
+        work = Work((4 if left else 3) * tokens * numel)
+        for side in left:
+            work = work.plus(side.meet(tokens))
         # the gradient of the weight is written once, and read again to go through its maps
         return work.plus(Work(0, numel)).times(after)
 
@@ -169,18 +167,11 @@ def ways(weight: Weight, dims: Iterable[int]) -> list[Way]:
     return [Way(frozenset(subset), cheapest_order(weight, subset)) for subset in subsets]
 
 
-def step_work(weight: Weight, way: Way, tokens: int, shared: Mapping[int, int]) -> Work:
+def step_work(weight: Weight, way: Way, tokens: int) -> Work:
     """Return the work of one training step with this weight, in all its layers."""
-    used = weight.using(tokens, {dim: shared.get(dim, 1) for dim in way.leave})
-    return weight.growing(way.order).plus(used)
+    return weight.growing(way.order).plus(weight.using(tokens, way.leave))
 
 
-def cheapest(weight: Weight, tokens: int, shared: Mapping[int, int]) -> Way:
-    """Return the cheapest way.
-
-    Args:
-        weight: the weight, its two dimensions those that activations may meet.
-        tokens: tokens a step.
-        shared: for a dimension, how many weights share the mapped activations (query, key and value read one norm).
-    """
-    return min(ways(weight, weight.sides), key=lambda way: step_work(weight, way, tokens, shared).time)
+def cheapest(weight: Weight, tokens: int) -> Way:
+    """Return the cheapest way of using a weight whose two dimensions activations may meet, at so many tokens a step."""
+    return min(ways(weight, weight.sides), key=lambda way: step_work(weight, way, tokens).time)

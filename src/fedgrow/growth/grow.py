@@ -8,7 +8,6 @@ operator, and the small tensors if they ask for them, in one backward pass.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor

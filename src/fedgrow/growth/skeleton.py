@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from fedgrow.architectures import Reading
 from fedgrow.architectures.models import empty_model
@@ -45,29 +46,6 @@ class MapThenProject(LookupThenMap):
         return nn.functional.linear(hidden @ self.map, self.small, self.bias)
 
 
-class Recent:
-    """The activations mapped last: query, key and value read the same ones, which are then mapped once."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self, *_: object) -> None:
-        """Forget them."""
-        self.key: list[Tensor] = []
-        self.pulled: Tensor | None = None
-
-    def pull(self, structure: Map, arrays: list[Tensor], x: Tensor) -> Tensor:
-        """Pull activations through a map with these arrays."""
-        key = [x, *arrays]
-        if (
-            self.pulled is None
-            or len(key) != len(self.key)
-            or any(a is not b for a, b in zip(key, self.key, strict=True))
-        ):
-            self.pulled, self.key = _bind(structure, arrays).pull(x, -1), key
-        return self.pulled
-
-
 class Factored(nn.Module):
     """A linear layer whose weight is left as factors: pull activations, meet the weight, push them.
 
@@ -75,10 +53,12 @@ class Factored(nn.Module):
     """
 
     weight: Tensor
+    residual_up: Tensor
+    residual_down: Tensor
 
-    def __init__(self, path: Path, *, bias: bool, recent: Recent) -> None:
+    def __init__(self, path: Path, *, bias: bool) -> None:
         super().__init__()
-        self.transposed, self.recent = path.reads == 0, recent
+        self.transposed = path.reads == 0
         self.maps = {"pull" if dim == path.reads else "push": m for dim, m in path.maps.items()}
         self.weight = _later()
         self.bias = _later() if bias else None
@@ -88,16 +68,26 @@ class Factored(nn.Module):
             setattr(self, name, _later())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map activations (..., large width read) to (..., large width written)."""
-        read = self.recent.pull(self.maps["pull"], self._arrays("pull"), x) if "pull" in self.maps else x
-        weight = self.weight.mT if self.transposed else self.weight
-        late = "push" in self.maps or self.residual
-        y = nn.functional.linear(read, weight, None if late else self.bias)
-        if "push" in self.maps:
-            y = _bind(self.maps["push"], self._arrays("push")).apply(y, -1)
-        if self.residual:
-            y = y + (x @ self.residual_down) @ self.residual_up.mT
-        return y + self.bias if late and self.bias is not None else y
+        """Map activations (..., large width read) to (..., large width written).
+
+        Only ``x`` is kept for the backward pass, as a plain layer keeps it; the small activations are made again.
+        """
+        weight, bias, parts = self.weight, self.bias, {p: self._arrays(p) for p in self.maps}
+        residual = (self.residual_down, self.residual_up) if self.residual else None
+
+        def run(
+            x: Tensor,
+        ) -> Tensor:  # closes over the arrays: in the backward pass the module no longer has them
+            read = _bind(self.maps["pull"], parts["pull"]).pull(x, -1) if "pull" in parts else x
+            late = "push" in parts or residual is not None
+            y = nn.functional.linear(read, weight.mT if self.transposed else weight, None if late else bias)
+            if "push" in parts:
+                y = _bind(self.maps["push"], parts["push"]).apply(y, -1)
+            if residual is not None:
+                y = y + (x @ residual[0]) @ residual[1].mT
+            return y + bias if late and bias is not None else y
+
+        return checkpoint(run, x, use_reentrant=False) if torch.is_grad_enabled() else run(x)
 
     def _arrays(self, part: str) -> list[Tensor]:
         return [getattr(self, f"{part}_{i}") for i in range(len(tensors(self.maps[part])))]
@@ -127,12 +117,10 @@ def skeleton(reading: Reading, config: Any, paths: Paths | None = None) -> nn.Mo
         new = LookupThenMap() if isinstance(old, nn.Embedding) else MapThenProject(old.bias is not None)
         _replace(model, name, new)
     if paths and paths.chosen:
-        recent = Recent()
         for name, path in _by_layer(reading, model, paths).items():
             old = model.get_submodule(name.removesuffix(".weight"))
             bias = getattr(old, "bias", None) is not None
-            _replace(model, name, Factored(path, bias=bias, recent=recent))
-        model.register_forward_hook(recent.clear, always_call=True)
+            _replace(model, name, Factored(path, bias=bias))
     return model
 
 

@@ -30,7 +30,10 @@ def learned_card(record: Mapping[str, Any]) -> str:
     """
     parity, steps, operator = (record[k] for k in ("parity", "steps", "operator"))
     base = record["base_model"]
-    trained = f"an operator of {operator['numbers']:,} numbers, started as {operator['start']}, trained for {steps['operator']} steps"
+    trained = (
+        f"an operator of {operator['numbers']:,} numbers, started as {operator['start']}, "
+        f"trained for {steps['operator']} steps"
+    )
     if steps["finetune"]:
         trained += f", then all weights for {steps['finetune']} steps"
     made = (

@@ -22,8 +22,8 @@ def model_card(report: dict[str, Any], plan: Plan) -> str:
             "",
             f"# {report['name']}: grown from a smaller model with fedgrow",
             "",
-            f"A small model of shape {shape_text(report['small'])} grown to {shape_text(report['grown'])} by a private Local-LiGO "
-            f"and a Global-LiGO ({plan.operator.kind}) learned together with {len(plan.participants) - 1} other "
+            f"A small model of shape {shape_text(report['small'])} grown to {shape_text(report['grown'])} by a private "
+            f"Local-LiGO and a Global-LiGO ({plan.operator.kind}) learned together with {len(plan.participants) - 1} other "
             f"participants in {plan.schedule.rounds} rounds. Task: {plan.task}.",
             "",
             *table(rows),

@@ -15,7 +15,6 @@ from fedgrow.errors import FedgrowError
 from fedgrow.methods.base import Learner, Phase, Tensors
 from fedgrow.tasks.base import Codec, Encoded, Task
 
-
 # Called after every step with its number (from 1), its loss, and all tensors as they are; true ends the training.
 Watch = Callable[[int, float, Tensors], bool]
 
