@@ -1,8 +1,8 @@
 """How far from exact is growth where it cannot be exact: post-norm, to a width that is no multiple of the old one?
 
 Question: relative L2 difference of the last hidden states (old entries) between a small pre-trained BERT and the grown one
-before any training, and the smallest cosine over tokens, for the start by mean entries (``exact``; ``lemon`` is the same there) and by
-duplication (``net2net``), beside the widths that are multiples, where it is exact. In float64, on random token ids.
+before any training, and the smallest cosine over tokens, for the start by mean entries (``exact``; ``lemon`` is the same
+there) and by duplication (``net2net``), beside the widths that are multiples, where it is exact. In float64, on random ids.
 
 Command:  python benchmarks/odd_width.py MODEL_FOLDER... [--factors 1.25,1.3333,1.5,1.75,2]
 Last result: benchmarks/results/odd_width.md

@@ -5,9 +5,10 @@ free, the operator's own training counted, the small model's pre-training shown 
 model to the loss, on held-out documents, that the same large model reaches from scratch with its whole budget?
 
 Every method gives the large model its weights: an initialiser as it is, or an operator trained for some steps. Then all
-weights are trained as usual, the rates falling evenly to zero over a horizon, until the target is reached. Rates, the
-horizon to try first and the operator's steps were chosen per class of method on a development seed (command ``tune``); where a
-horizon ends above the target, the next longer one is tried from the start, up to the whole budget. All methods see the same
+weights are trained as usual, the rates falling evenly to zero over a horizon, until the target is reached. Rates and the
+operator's steps were chosen on a development seed (100), which is not reported. Where a horizon ends above the target, the
+next longer one is tried from the start, up to the whole budget, and only the run that reaches it is counted.
+All methods see the same
 batches in the same order; the seed decides weights, batches and masks.
 
 Commands: python benchmarks/savings.py run --data documents.parquet --out FOLDER [--jobs 2]    (goes on where it was stopped)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedgrow.architectures import families
 from fedgrow.config.resolve import resolve
+from fedgrow.growth.exactness import cells
 from tests.architectures.folders import edit_config, edit_tensors, folder
 from tests.cli.running import refused
 from tests.config.parsing import parsed
@@ -17,12 +19,11 @@ MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (
-            "bert",
-            ["bert (post-norm)", "sequence-classification", "16, 24, 32, ...: duplication", "approximate"],
-        ),
-        ("vit", ["vit (pre-norm)", "image-classification", "any above 8"]),
+        ("bert", ["bert (post-norm)", "2x8 2 heads of 4 ffn 12", "sequence-classification", "approximate"]),
+        ("vit", ["vit (pre-norm)", "2x8 2 heads of 4 ffn 12", "image-classification"]),
         ("gpt2", ["gpt2 (pre-norm)", "causal-language-modelling"]),
+        ("llama", ["llama (pre-norm)", "causal-language-modelling", "key-value heads"]),
+        ("t5", ["t5 (pre-norm)", "2+2x8 2 heads of 4 ffn 12", "decoder layers"]),
         ("bert-body", ["head: none"]),
     ],
 )
@@ -30,9 +31,19 @@ def test_one_model(run, tmp_path, name, words):
     folder(tmp_path / "m", name)
     outcome = run("inspect", tmp_path / "m")
     assert outcome.code == 0
-    expected = ["2x8 2 heads of 4 ffn 12", "impossible", *words]
+    expected = ["FFN width", "width, whole ratio", "width, other ratio", "layers", "all together", *words]
     assert [w for w in expected if w not in outcome.words] == []
+    assert ("approximate" in outcome.words) is name.startswith("bert")
     assert "intermediate" not in outcome.words
+
+
+@pytest.mark.parametrize("name", ["bert", "vit", "llama", "t5"])
+def test_every_direction_of_the_family_is_told_with_its_rule(run, tmp_path, name):
+    folder(tmp_path / "m", name)
+    value = json.loads(run("inspect", tmp_path / "m", "--json").stdout)
+    (model,) = value["models"].values()
+    assert model["growth"] == [cell.as_dict() for cell in cells(families()[name])]
+    assert all(cell["rule"] for cell in model["growth"])
 
 
 def pair(folder_: Path, name: str = "bert") -> tuple[Path, Path]:
@@ -59,16 +70,27 @@ def test_below_a_width_there_may_be_none_and_it_says_why(run, tmp_path):
     assert "the width must be a multiple of 24" in outcome.words
 
 
+def shape(**sizes):
+    same = {"layers": 2, "heads": 2, "kv_heads": 2, "ffn": 12, "decoder_layers": None, "rotary": None}
+    return same | sizes
+
+
 def test_json(run, tmp_path):
     first, second = pair(tmp_path)
     value = json.loads(run("inspect", first, second, "--json").stdout)
     common = value["intermediate"]
-    assert common["shape"] == {"layers": 2, "width": 24, "heads": 2, "head_size": 12, "ffn": 12}
+    rest = {"decoder_layers": None, "rotary": None}
+    wide = {"layers": 2, "width": 24, "heads": 2, "kv_heads": 2, "head_size": 12, "ffn": 12}
+    assert common["shape"] == wide | rest
     assert common["reason"] is None
     model = value["models"][str(first)]
     assert (model["family"], model["norm"], model["head"]) == ("bert", "post", "sequence-classification")
-    assert model["shape"] == {"layers": 2, "width": 8, "heads": 2, "head_size": 4, "ffn": 12}
-    assert {g["exactness"] for g in model["growth"]} == {"exact", "approximate", "impossible"}
+    assert model["shape"] == wide | {"width": 8, "head_size": 4} | rest
+    assert {g["exactness"] for g in model["growth"]} == {
+        "exact",
+        "approximate",
+        "exact up to the norms' epsilon",
+    }
 
 
 def test_json_without_a_common_shape_gives_the_reason(run, tmp_path):
@@ -107,8 +129,8 @@ def test_one_faulty_model_among_several_prints_nothing_else(run, tmp_path):
 
 def test_an_unknown_family_is_refused(run, tmp_path):
     folder(tmp_path / "m", "bert")
-    edit_config(tmp_path / "m", model_type="llama")
-    refused(run("inspect", tmp_path / "m"), "'llama' has no growth table; known families: bert, gpt2, vit")
+    edit_config(tmp_path / "m", model_type="mamba")
+    refused(run("inspect", tmp_path / "m"), "'mamba' has no growth table; known families: bert, ")
 
 
 def test_two_families_are_refused(run, tmp_path):

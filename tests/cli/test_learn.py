@@ -64,7 +64,7 @@ def test_the_card_and_the_record_say_what_was_done(run, tmp_path, texts):
     assert set(metrics) == {"small", "start", "operator", "finetuned"}
     assert metrics["start"] == pytest.approx(metrics["small"], rel=1e-4)
     assert record["parity"] == json.loads((tmp_path / "out" / "parity.json").read_text())
-    assert record["parity"]["max_abs"] < 1e-9
+    assert record["parity"]["max_abs"] < 1e-6  # the operator is float32
     _, front, card = (tmp_path / "out" / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "transformers"
     for words in ("LiGO (tied)", "trained for 2 steps", "all weights for 3 steps", "texts.jsonl", "Parity"):
@@ -100,7 +100,7 @@ def test_every_operator_that_learns(tmp_path, texts, kind):
         make(tmp_path, "gpt2"), data=texts, to=TO, out=tmp_path / "out", operator=kind, steps=1, max_length=6
     )
     assert record["operator"]["kind"] == kind
-    assert record["parity"]["max_abs"] < 1e-9
+    assert record["parity"]["max_abs"] < 1e-6  # the operator is float32
 
 
 def test_a_body_gets_a_head_for_the_task(run, tmp_path, texts):

@@ -94,7 +94,7 @@ def test_a_selection_costs_no_multiplications_but_elements():
 
 def test_an_axis_that_stays_costs_nothing():
     side = Side.of(Selection(torch.arange(4), torch.ones(4), 4))
-    assert side.apply(10, needs_gradient=True) == side.meet(10) == Work()
+    assert side.apply(10, needs_gradient=True) == side.meet(10, again=True) == Work()
 
 
 def test_thin_products_are_counted():

@@ -15,7 +15,7 @@ from tests.growth.growing import share_of_difference as difference
 
 EXACT = 1e-9
 ROTARY = 1e-6  # frequencies are float32 in transformers
-OF_ORDER_EPS = 1e-4  # where epsilon is fixed at 1e-5 in code
+OF_ORDER_EPS = 1e-3  # where epsilon is fixed at 1e-5 in code; these models are tiny
 CELLS = [
     pytest.param(name, head, direction, id=f"{name}-{head or 'body'}-{direction.name}")
     for name, head in zoo.NAMES

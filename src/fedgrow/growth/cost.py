@@ -9,7 +9,7 @@ count: a product costs its multiplications once more for every factor that needs
 for structured maps and the mixing of layers are bound by memory, not by arithmetic.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal, NamedTuple
@@ -77,11 +77,12 @@ class Side:
         written = self.large + needs_gradient * self.small
         return Work(count * self.cost * passes, count * written)
 
-    def meet(self, count: int) -> Work:
-        """Return the work of mapping so many activations: forward, again, and gradients."""
+    def meet(self, count: int, *, again: bool) -> Work:
+        """Return the work of mapping so many activations: forward, perhaps once more, and gradients."""
         if self.trivial:
             return Work()
-        return Work(count * self.cost * (3 + self.learned), count * 3 * (self.small + self.large) // 2)
+        passes = 2 + self.learned + again
+        return Work(count * self.cost * passes, count * (self.small + self.large) * (2 + again) // 2)
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Weight:
         sides: the maps of its growing dimensions.
         layers: layers before and after; None: not in a block.
         learned: whether the small tensor itself is trained.
+        reads: the dimension that meets the input of its layer.
         mixes_last: whether layers must be mixed after all maps (each layer has its own, or a constant is added).
     """
 
@@ -100,6 +102,7 @@ class Weight:
     sides: Mapping[int, Side]
     layers: tuple[int, int] | None = None
     learned: bool = False
+    reads: int = 1
     mixes_last: bool = False
 
     def orders(self, leave: Iterable[int] = ()) -> list[tuple[Operation, ...]]:
@@ -128,20 +131,20 @@ class Weight:
                 numel, needs_gradient = numel // side.small * side.large, needs_gradient or side.learned
         return work
 
-    def using(self, tokens: int, leave: Iterable[int]) -> Work:
+    def using(self, tokens: int, leave: Collection[int]) -> Work:
         """Return the work of multiplying activations by it, some dimensions left to the activations.
 
-        What is left to activations is computed once more in the backward pass, so that little is kept (``skeleton``).
+        Little is kept for the backward pass, which computes all but the last product once more (``skeleton``).
         """
         before, after = self.layers or (1, 1)
-        left = [self.sides[dim] for dim in leave]
+        pushed = any(dim != self.reads for dim in leave)
         numel = self.numel // before
         for dim, side in self.sides.items():
             if dim not in leave:
                 numel = numel // side.small * side.large
-        work = Work((4 if left else 3) * tokens * numel)
-        for side in left:
-            work = work.plus(side.meet(tokens))
+        work = Work((3 + pushed) * tokens * numel)
+        for dim in leave:
+            work = work.plus(self.sides[dim].meet(tokens, again=dim == self.reads))
         # the gradient of the weight is written once, and read again to go through its maps
         return work.plus(Work(0, numel)).times(after)
 

@@ -153,7 +153,9 @@ def _product(depths: Sequence[Depth]) -> Depth:
 def _weight(x: Tensor, maps: Mapping[int, Map], depth: Depth | None) -> Weight:
     layers = (depth.mix.shape[1], depth.mix.shape[0]) if depth else None
     last = any(layered(m) for m in maps.values()) or (depth is not None and depth.constant is not None)
-    return Weight(x.numel(), {dim: Side.of(m) for dim, m in maps.items()}, layers, x.requires_grad, last)
+    return Weight(
+        x.numel(), {dim: Side.of(m) for dim, m in maps.items()}, layers, x.requires_grad, mixes_last=last
+    )
 
 
 def _apply(x: Tensor, maps: Mapping[int, Map], depth: Depth | None, order: Collection[object]) -> Tensor:

@@ -86,7 +86,7 @@ def choose_paths(
         maps = {dim: composed(spec.block.depth, label) for dim, label in enumerate(spec.axes) if grows(label)}
         layers = spec.block.layers(reading.shape), spec.block.layers(stages[-1].operator.stage.target)
         sides = {dim: Side.of(m) for dim, m in maps.items()}
-        weight = Weight(stacked[spec.name].numel(), sides, layers, spec.name in trained)
+        weight = Weight(stacked[spec.name].numel(), sides, layers, spec.name in trained, reads)
         way = choose(weight, tokens, reads) if choose else cheapest(weight, tokens)
         if way.leave:
             structure = {dim: over_tensors(maps[dim], _nowhere) for dim in sorted(way.leave)}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fedgrow.architectures import Family, Reading, Shape, read
 from fedgrow.config.plan import OperatorPlan, TrainingPlan
+from fedgrow.errors import FedgrowError
 from fedgrow.growth import OPERATORS, Applied, Operator, Stage, grow, stack
 from fedgrow.growth.initialisers.base import Exactness
 from fedgrow.growth.paths import Paths, choose_paths
@@ -26,6 +27,8 @@ SMALL = "small/"
 
 def make_operator(plan: OperatorPlan, family: Family, source: Shape, target: Shape, seed: int) -> Operator:
     """Make the operator that a plan names, from one shape to another."""
+    if plan.kind not in OPERATORS:
+        raise FedgrowError(f"operator {plan.kind!r} is unknown; choose from {', '.join(OPERATORS)}")
     stage = Stage(family, source, target)
     return OPERATORS[plan.kind](stage, start=plan.start, rank=plan.rank, residual=plan.residual, seed=seed)
 

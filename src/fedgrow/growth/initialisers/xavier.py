@@ -2,6 +2,7 @@
 
 import torch
 
+from fedgrow.architectures.axes import STRUCTURAL_AXES
 from fedgrow.errors import ShapeError
 from fedgrow.growth.initialisers.base import Exactness, Start
 from fedgrow.growth.initialisers.exact import Exact
@@ -27,8 +28,12 @@ class Xavier(Exact):
         return stage
 
     def width(self, stage: Stage, axis: str, seed: int) -> Start:
-        """Draw a matrix of the axis' size, of its own for every axis."""
+        """Draw a matrix of the axis' size, of its own for every axis that is learned."""
         size = super().width(stage, axis, seed)
+        if axis in STRUCTURAL_AXES:
+            return size
+        if axis in STRUCTURAL_AXES:  # nothing is learned for these
+            return size
         matrix = torch.empty(size.map.large, size.map.small, dtype=torch.float64)
         generator = torch.Generator().manual_seed(_own(seed, axis))
         torch.nn.init.xavier_uniform_(matrix, generator=generator)
