@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedgrow.architectures import Shape, families, read
+from fedgrow.architectures import Shape, families, read, shape_of
 from fedgrow.errors import ShapeError
 from fedgrow.growth import OPERATORS, Stage, grow, stack
 from fedgrow.growth.exactness import DIRECTIONS
@@ -257,3 +257,18 @@ def test_every_start_serves_locally_and_globally(name, kind, start):
     assert read(together).shape == Stage(family, middle, large).target
     for full, tensor in together.state_dict().items():
         torch.testing.assert_close(tensor, apart.state_dict()[full], rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("start", "types"),
+    [("stack", "fsfs"), ("fpi", "fsfs"), ("interpolate", "ffss"), ("exact", "ffss")],
+)
+def test_settings_with_an_entry_per_layer_follow_their_layers(start, types):
+    kinds = {"f": "full_attention", "s": "sliding_attention"}
+    family = families()["qwen2"]
+    shape = zoo.small_shape(family, layers=2)
+    layer_types = [kinds["f"], kinds["s"]]
+    config = zoo.config(family, shape, layer_types=layer_types, sliding_window=4, use_sliding_window=True)
+    stage = Stage(family, shape_of(family, config), shape_of(family, config).model_copy(update={"layers": 4}))
+    grown = OPERATORS["fixed"](stage, start=start).stage.config(config)
+    assert grown.layer_types == [kinds[t] for t in types]

@@ -8,7 +8,7 @@ from typing import Any
 from fedgrow.architectures import Family, Shape
 from fedgrow.architectures.configuration import check_shape, rope, rotary_share, with_rotary, with_shape
 from fedgrow.errors import ShapeError
-from fedgrow.growth.depth import source_layers
+from fedgrow.growth.depth import source_layers, stacked_layers
 from fedgrow.growth.heads import Groups
 
 
@@ -21,6 +21,7 @@ class Stage:
         source: the shape before.
         target: the shape after.
         duplicate: whether the residual stream is widened by duplication even where that is not exact.
+        stacked: whether new layers follow in the order of stacking, not beside their source.
 
     Raises:
         ShapeError: the family cannot have one of the shapes, the target is smaller than the source in some axis, or
@@ -31,6 +32,7 @@ class Stage:
     source: Shape
     target: Shape
     duplicate: bool = False
+    stacked: bool = False
 
     def __post_init__(self) -> None:
         source = with_rotary(self.family, self.source, self.source)
@@ -118,7 +120,9 @@ class Stage:
             self.target,
             eps_factor=self.eps_factor,
             rotary=self._rotary(config),
-            layers=source_layers(self.source.layers, self.target.layers),
+            layers=(stacked_layers if self.stacked else source_layers)(
+                self.source.layers, self.target.layers
+            ),
         )
 
     def _rotary(self, config: Any) -> dict[str, Any]:

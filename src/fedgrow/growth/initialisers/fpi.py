@@ -17,6 +17,10 @@ class FPI(Net2Net):
     name = "fpi"
     source = "bert2BERT (Chen et al., ACL 2022)"
 
+    def stage(self, stage: Stage) -> Stage:
+        """Duplicate the stream, and stack the entries of per-layer settings too."""
+        return replace(super().stage(stage), stacked=True)
+
     def width(self, stage: Stage, axis: str, seed: int) -> Start:
         """Copy in turn."""
         kind, role = axis.split(".")

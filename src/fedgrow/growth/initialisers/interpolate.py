@@ -11,6 +11,10 @@ class Interpolate(Stack):
     name = "interpolate"
     source = "Chang et al., ICLR 2018; Dong et al., ICML 2020"
 
+    def stage(self, stage: Stage) -> Stage:
+        """Per-layer settings follow their layer."""
+        return stage
+
     def depth(self, stage: Stage) -> dict[str, DepthStart]:
         """Repeat every layer in place."""
         return copied_depth(stage, source_layers)

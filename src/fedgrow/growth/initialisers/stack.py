@@ -1,5 +1,7 @@
 """Stacking: the whole model again and again; width as under ``exact``."""
 
+from dataclasses import replace
+
 from fedgrow.growth.depth import DepthStart, copied_depth, stacked_layers
 from fedgrow.growth.initialisers.base import Exactness
 from fedgrow.growth.initialisers.exact import Exact
@@ -11,6 +13,10 @@ class Stack(Exact):
 
     name = "stack"
     source = "Gong et al., ICML 2019; G_stack (Du et al., NeurIPS 2024)"
+
+    def stage(self, stage: Stage) -> Stage:
+        """Stack the entries of per-layer settings too."""
+        return replace(stage, stacked=True)
 
     def depth(self, stage: Stage) -> dict[str, DepthStart]:
         """Stack copies."""
