@@ -13,6 +13,7 @@ batches in the same order; the seed decides weights, batches and masks.
 
 Commands: python benchmarks/savings.py run --data documents.parquet --out FOLDER [--jobs 2]    (goes on where it was stopped)
           python benchmarks/savings.py report --out FOLDER
+          python benchmarks/savings.py tune --data documents.parquet --out FOLDER --methods scratch,exact --rates 2e-3,4e-3
 Last result: benchmarks/results/savings.md
 """
 
@@ -66,7 +67,7 @@ class Budget:
     rate: float
 
 
-BUDGETS = {"gpt2": Budget(600, 8e-3, 600, 4e-3), "bert": Budget(4000, 4e-3, 4000, 2e-3)}
+BUDGETS = {"gpt2": Budget(1500, 4e-3, 1500, 4e-3), "bert": Budget(4000, 2e-3, 4000, 1e-3)}
 
 
 @dataclass(frozen=True)
@@ -298,6 +299,28 @@ def job(out: Path, family: str, seed: int, name: str) -> str:
     return f"{family} seed {seed} {name}: {found['curve'][-1][0]} steps, loss {found['curve'][-1][1]:.3f}{saving}"
 
 
+def tune(it: Bench, names: list[str], rates: list[float], horizons: list[float]) -> None:
+    """Print what rates and horizons reach on the development seed."""
+    for name in names:
+        model: nn.Module | None = None
+        target, steps, stream = None, it.budget.steps, 0
+        if name in ("small", "scratch"):
+            model, shares = it.new(SMALL if name == "small" else LARGE), [1.0]
+            steps, stream = (it.budget.small_steps, 1) if name == "small" else (steps, 0)
+        else:
+            it.job("small")
+            it.job("scratch")
+            target, shares = read_json(it.record("scratch"))["target"], horizons
+            model, found = it.grow(METHODS[name])
+            print(f"{it.family} {name}: {found['before']:.3f} when grown, target {target:.3f}", flush=True)
+        for rate, share in itertools.product(rates, shares):
+            _, result = it.train_whole(model, rate, round(share * steps), stream=stream, target=target)
+            curve = result["curve"]
+            shown = ", ".join(f"{step}: {loss:.3f}" for step, loss in curve[:: max(1, len(curve) // 8)])
+            end = f"{'reached' if result['reached'] else 'ends'} at {curve[-1][0]}: {curve[-1][1]:.3f}"
+            print(f"{it.family} {name}, rate {rate:g}, horizon {share:g}: {end} ({shown})", flush=True)
+
+
 def run(out: Path, families: list[str], seeds: list[int], methods: list[str], jobs: int) -> None:
     """Do what is not yet done: seed by seed, what others need first."""
     context = multiprocessing.get_context("spawn")
@@ -313,13 +336,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("run", "report"))
+    parser.add_argument("command", choices=("run", "report", "tune"))
     parser.add_argument("--data", help="documents: a .parquet, .csv or .jsonl with a text column")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--families", default=",".join(HEADS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--rates", default="1e-3,2e-3,4e-3", help="for tune")
+    parser.add_argument("--horizons", default="0.15,0.25", help="for tune")
     args = parser.parse_args()
     if args.command == "report":
         from savings_report import write
@@ -334,6 +359,11 @@ def main() -> None:
         write(args.out, methods, sizes, Path(__file__).parent / "results" / "savings.md")
         return
     prepare(args.data, args.out)
+    if args.command == "tune":
+        rates, horizons = ([float(x) for x in text.split(",")] for text in (args.rates, args.horizons))
+        for family in args.families.split(","):
+            tune(bench(args.out, family, DEVELOPMENT), args.methods.split(","), rates, horizons)
+        return
     run(
         args.out,
         args.families.split(","),

@@ -98,6 +98,29 @@ def test_warm_up_rises_evenly_over_its_part_of_the_steps():
         assert steps == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1], rel=1e-3)
 
 
+def test_rates_fall_evenly_to_almost_nothing_where_the_plan_says_so():
+    for steps in moves(steps=8, warmup=0.5, decay="linear").values():
+        assert steps == pytest.approx([0.25, 0.5, 0.75, 1, 0.8, 0.6, 0.4, 0.2], rel=1e-3)
+
+
+def test_every_step_is_watched_and_may_be_the_last():
+    seen = []
+
+    def watch(step, loss, state):
+        seen.append((step, loss, set(state)))
+        return step == 3
+
+    learner, examples = Toy(), data()
+    shared, private = learner.shared_start(), learner.private_start()
+    plan = TrainingPlan(batch_size=4)
+    result = fit(
+        learner, shared, private, examples, Rows(), Fit(), plan, phase="joint", steps=6, seed=0, watch=watch
+    )
+    assert [step for step, _, _ in seen] == [1, 2, 3]
+    assert seen[0][2] == set(RATES)
+    assert result.loss == pytest.approx(np.mean([loss for _, loss, _ in seen]))
+
+
 def test_gradients_are_clipped_to_their_common_norm():
     norms = []
 
