@@ -260,6 +260,23 @@ def with_tiny(config: Any) -> Any:
     return type(config).from_dict(values)
 
 
+def same_settings(out: Path, families: list[str]) -> None:
+    """Refuse to go on with results of other settings; keep those of these results."""
+    common = {
+        "vocabulary": VOCABULARY,
+        "length": LENGTH,
+        "batch": BATCH,
+        "every": EVERY,
+        "held_out": HELD_OUT_BLOCKS,
+    }
+    for family in families:
+        settings = common | {"small": str(SMALL), "large": str(LARGE), "budget": vars(BUDGETS[family])}
+        file = out / f"settings-{family}.json"
+        if file.is_file() and read_json(file) != settings:
+            raise SystemExit(f"{file} holds other settings than this program's: choose another --out")
+        write_json(file, settings)
+
+
 def prepare(data: str, out: Path) -> None:
     """Learn the tokenizer from the training documents and cut both parts into blocks; documents occur once."""
     if (out / "data" / "blocks.safetensors").is_file():
@@ -358,6 +375,7 @@ def main() -> None:
         methods = {family: list(METHODS) for family in args.families.split(",")}
         write(args.out, methods, sizes, Path(__file__).parent / "results" / "savings.md")
         return
+    same_settings(args.out, args.families.split(","))
     prepare(args.data, args.out)
     if args.command == "tune":
         rates, horizons = ([float(x) for x in text.split(",")] for text in (args.rates, args.horizons))

