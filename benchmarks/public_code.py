@@ -77,7 +77,7 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             self.errors.seek(0)
-            raise RuntimeError("a worker failed: " + self.errors.read()[-3000:])
+            raise RuntimeError(f"a worker ended with {self.process.wait()}: {self.errors.read()[-3000:]}")
         return json.loads(line)
 
     def ask(self, command: str) -> Any:

@@ -44,8 +44,7 @@ def small_models(draw, family):
 
 @EXAMPLES
 @given(data=st.data())
-# OPT-350m's epsilon is fixed in code: a stream two entries wide with next to no variance is nothing for it
-@pytest.mark.parametrize("name", [name for name in families() if name != "opt-post"])
+@pytest.mark.parametrize("name", families())
 def test_one_direction_after_another(name, data):
     family = families()[name]
     small, head = data.draw(small_models(family))
@@ -53,7 +52,9 @@ def test_one_direction_after_another(name, data):
     def draw(low, high):
         return data.draw(st.integers(low, high))
 
-    possible = [d for d in EXACT if d.applies(family)]
+    # OPT-350m's epsilon is fixed in code: for depth, a stream with next to no variance is nothing for it
+    wanted = [d for d in EXACT if name != "opt-post" or d.exactness(family) == "exact"]
+    possible = [d for d in wanted if d.applies(family)]
     chosen = [data.draw(st.sampled_from(possible)) for _ in range(draw(1, 2))]
     targets, kinds = [read(small).shape], []
     for direction in chosen:
