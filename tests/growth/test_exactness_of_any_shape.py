@@ -12,7 +12,7 @@ from tests.parity.test_every_family import small_eps, tolerance
 
 ROTARY = 1e-6  # frequencies are float32 in transformers
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
-EXAMPLES = settings(max_examples=25, deadline=None, derandomize=True, phases=PHASES)
+EXAMPLES = settings(max_examples=20, deadline=None, derandomize=True, phases=PHASES)
 EXACT = [d for d in DIRECTIONS if d.name != "width, other ratio"]
 
 
