@@ -15,18 +15,7 @@ from fedgrow.growth.maps import (
     compose,
     layered,
 )
-
-SMALL, LARGE = 4, 6
-
-
-def random(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def selection(index, scale=None, size=SMALL):
-    scale = torch.ones(len(index)) if scale is None else torch.tensor(scale)
-    return Selection(torch.tensor(index), scale.double(), size)
-
+from tests.growth.mapping import LARGE, SMALL, random, selection
 
 MATRIX = Matrix(random(LARGE, SMALL))
 PICK = selection([0, 1, 2, 3, 0, 2], [1.0, 2.0, 1.0, 0.5, 0.0, -1.0])

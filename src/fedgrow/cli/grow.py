@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fedgrow.cli.app import app
+from fedgrow.cli.progress import INTERRUPTED
 from fedgrow.errors import FedgrowError
 
-INTERRUPTED = 130
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 

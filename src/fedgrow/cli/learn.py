@@ -9,19 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from fedgrow.cli.app import app
+from fedgrow.cli.progress import INTERRUPTED, step_bars
 from fedgrow.errors import FedgrowError
 
-INTERRUPTED = 130
 # Errors name the settings of plans; here they are options.
 OPTIONS = {
     "data.source": "--data",
@@ -97,17 +89,7 @@ def learn(
     from fedgrow.training.learning import learn as run
 
     console = Console(stderr=True)
-    bars = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        transient=not console.is_terminal,
-        disable=as_json and not console.is_terminal,
-    )
+    bars = step_bars(console, as_json=as_json)
     parts: dict[str, Any] = {}
 
     def progress(part: str, step: int, total: int, loss: float) -> None:

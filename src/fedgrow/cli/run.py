@@ -8,15 +8,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import Progress
 
+from fedgrow.cli.progress import INTERRUPTED, step_bars
 from fedgrow.config.plan import Plan
 from fedgrow.federated.simulate import simulate
 from fedgrow.report.markdown import method_rows, participant_rows, verdict
@@ -24,23 +18,11 @@ from fedgrow.report.markdown_table import table
 from fedgrow.runs.events import listen, stop_listening
 from fedgrow.tasks import TASKS
 
-INTERRUPTED = 130
-
 
 def run(plan: Plan | None, out: Path, *, engine: str, resume: bool, as_json: bool) -> None:
     """Run a plan with progress on stderr, and print the results on stdout."""
     console = Console(stderr=True)
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        transient=not console.is_terminal,
-        disable=as_json and not console.is_terminal,
-    )
+    progress = step_bars(console, as_json=as_json)
     with progress:
         listen(out, Bars(progress, plan))
         try:

@@ -32,6 +32,22 @@ class Map(Protocol):
         """Return the map as a matrix."""
 
 
+class OverBase:
+    """A map of the same size as the one that it changes, its ``base``."""
+
+    base: Map
+
+    @property
+    def large(self) -> int:
+        """Size of the axis after the map."""
+        return self.base.large
+
+    @property
+    def small(self) -> int:
+        """Size of the axis before the map."""
+        return self.base.small
+
+
 def along(vector: Tensor, x: Tensor, dim: int) -> Tensor:
     """Reshape a vector so that it lies along dimension ``dim`` of ``x``."""
     return vector.reshape([-1 if d == dim % x.dim() else 1 for d in range(x.dim())])

@@ -51,8 +51,8 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Maps of the parts of a fused dimension, laid one after the other."""
+class Fused:
+    """Maps of the parts of one fused dimension."""
 
     parts: tuple[Map, ...]
 
@@ -70,6 +70,11 @@ class Blocks:
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
         return sum(part.cost for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Blocks(Fused):
+    """Maps of parts that are laid one after the other."""
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Split, map every part, and join again."""
@@ -87,27 +92,11 @@ class Blocks:
 
 
 @dataclass(frozen=True)
-class Interleaved:
-    """Maps of parts that alternate head by head in one fused dimension: (heads, parts, head size)."""
+class Interleaved(Fused):
+    """Maps of parts that alternate head by head: (heads, parts, head size)."""
 
-    parts: tuple[Map, ...]
     small_heads: int
     large_heads: int
-
-    @property
-    def large(self) -> int:
-        """Size of the fused axis after the maps."""
-        return sum(part.large for part in self.parts)
-
-    @property
-    def small(self) -> int:
-        """Size of the fused axis before the maps."""
-        return sum(part.small for part in self.parts)
-
-    @property
-    def cost(self) -> int:
-        """Multiplications for one vector along the axis."""
-        return sum(part.cost for part in self.parts)
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Take the parts out, map each, and let them alternate again."""

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fedgrow.growth.maps.base import Map
+from fedgrow.growth.maps.base import Map, OverBase
 from fedgrow.growth.maps.selection import Selection
 
 
@@ -62,22 +62,12 @@ def _product(weight: Tensor, x: Tensor, dim: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LowRank:
+class LowRank(OverBase):
     """A structured map plus ``up @ down^T``: a gather and two thin products."""
 
     base: Map
     up: Float[Tensor, "large rank"]
     down: Float[Tensor, "small rank"]
-
-    @property
-    def large(self) -> int:
-        """Size of the axis after the map."""
-        return self.base.large
-
-    @property
-    def small(self) -> int:
-        """Size of the axis before the map."""
-        return self.base.small
 
     @property
     def cost(self) -> int:
@@ -106,22 +96,12 @@ def _plus_thin(y: Tensor, x: Tensor, first: Tensor, second: Tensor, dim: int) ->
 
 
 @dataclass(frozen=True)
-class Topped:
+class Topped(OverBase):
     """A structured map whose new rows come from a product instead (LiGO's own code: identity on top)."""
 
     base: Selection
     rows: Float[Tensor, "new small"]
     new: Bool[Tensor, " large"]
-
-    @property
-    def large(self) -> int:
-        """Size of the axis after the map."""
-        return self.base.large
-
-    @property
-    def small(self) -> int:
-        """Size of the axis before the map."""
-        return self.base.small
 
     @property
     def cost(self) -> int:

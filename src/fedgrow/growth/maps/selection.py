@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fedgrow.growth.maps.base import along
+from fedgrow.growth.maps.base import OverBase, along
 
 MOST_RUNS = 32  # beyond so many pieces, one gather is faster than copying slices
 
@@ -161,7 +161,7 @@ class _Scatter(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class NextLayer:
+class NextLayer(OverBase):
     """A structured map whose new rows are taken from the layer above; the last layer takes its own.
 
     It maps whole stacks of layers (dimension 0) and is no matrix on one axis.
@@ -169,16 +169,6 @@ class NextLayer:
 
     base: Selection
     new: Bool[Tensor, " large"]
-
-    @property
-    def large(self) -> int:
-        """Size of the axis after the map."""
-        return self.base.large
-
-    @property
-    def small(self) -> int:
-        """Size of the axis before the map."""
-        return self.base.small
 
     @property
     def cost(self) -> int:
