@@ -25,10 +25,20 @@ def read(data: bytes) -> Message:
     return message_from_proto(ProtoMessage.FromString(data))
 
 
-@pytest.fixture(scope="module", params=["joint", "two-phase"])
+RUNS = {
+    "joint": ("joint", {}),
+    "two-phase": ("two-phase", {}),
+    "partial with a residual": ("joint", {"operator": {"kind": "partial", "residual": 2}}),
+    "tied from lemon": ("joint", {"operator": {"kind": "tied", "start": "lemon"}}),
+    "nothing learned is shared": ("joint", {"operator": {"kind": "fixed"}}),
+}
+
+
+@pytest.fixture(scope="module", params=RUNS.values(), ids=RUNS)
 def run(request, tmp_path_factory) -> tuple[RunFolder, dict, list[bytes]]:
-    schedule = {"kind": request.param, "rounds": 2, "steps": 2, "local_steps": 2}
-    return tapped(tmp_path_factory.mktemp("contract"), schedule=schedule)
+    kind, changes = request.param
+    schedule = {"kind": kind, "rounds": 2, "steps": 2, "local_steps": 2}
+    return tapped(tmp_path_factory.mktemp("contract"), schedule=schedule, **changes)
 
 
 ALWAYS = {"participant", "num-examples"}
