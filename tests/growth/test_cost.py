@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from fedgrow.growth.cost import (
@@ -38,14 +37,6 @@ def counted(rows, columns, layers, way, tokens, *, learned):
     mix = torch.randn(layers[1], layers[0], requires_grad=True)
     w = torch.randn(layers[0], rows[1], columns[1], requires_grad=learned)
     inputs = torch.randn(layers[1], tokens, columns[0], requires_grad=True)
-
-    def use(
-        activations, layer
-    ):  # as in ``skeleton``: what meets the maps is computed again in the backward pass
-        read = Matrix(maps[1]).pull(activations, -1) if 1 in way.leave else activations
-        y = read @ layer.mT
-        return Matrix(maps[0]).apply(y, -1) if 0 in way.leave else y
-
     with FlopCounterMode(display=False) as counter:
         x = w
         for operation in way.order:
@@ -55,12 +46,9 @@ def counted(rows, columns, layers, way, tokens, *, learned):
                 x = Matrix(maps[operation]).apply(x, operation + 1)
         total = torch.zeros(())
         for layer, activations in zip(x.unbind(0), inputs.unbind(0), strict=True):
-            y = (
-                checkpoint(use, activations, layer, use_reentrant=False)
-                if way.leave
-                else activations @ layer.mT
-            )
-            total = total + y.sum()
+            read = Matrix(maps[1]).pull(activations, -1) if 1 in way.leave else activations
+            y = read @ layer.mT
+            total = total + (Matrix(maps[0]).apply(y, -1) if 0 in way.leave else y).sum()
         total.backward()
     return counter.get_total_flops() // 2
 
@@ -72,7 +60,7 @@ def test_the_count_is_torchs(index, tokens, learned):
     rows, columns, layers = (24, 16), (20, 8), (2, 3)
     described = weight(rows, columns, layers, learned=learned)
     way = ways(described, (0, 1))[index]
-    found = step_work(described, way, tokens).multiplications
+    found = step_work(described, way, tokens, {}).multiplications
     assert found == counted(rows, columns, layers, way, tokens, learned=learned)
 
 
@@ -82,7 +70,7 @@ def test_every_order_is_counted_as_torch_counts_it(learned):
     described = weight(rows, columns, layers, learned=learned)
     for order in described.orders():
         way = Way(frozenset(), order)
-        found = step_work(described, way, 7).multiplications
+        found = step_work(described, way, 7, {}).multiplications
         assert found == counted(rows, columns, layers, way, 7, learned=learned)
 
 
@@ -94,7 +82,7 @@ def test_a_selection_costs_no_multiplications_but_elements():
 
 def test_an_axis_that_stays_costs_nothing():
     side = Side.of(Selection(torch.arange(4), torch.ones(4), 4))
-    assert side.apply(10, needs_gradient=True) == side.meet(10, again=True) == Work()
+    assert side.apply(10, needs_gradient=True) == side.pull(10) == Work()
 
 
 def test_thin_products_are_counted():
@@ -111,7 +99,7 @@ def test_time_weighs_elements():
 def test_the_wide_side_of_the_ffn_is_mapped_first_and_the_narrow_one_left_to_activations():
     up = weight(rows=TALL, columns=WIDE)
     assert cheapest_order(up) == (0, 1, MIX)
-    assert cheapest(up, 4096).leave == {1}
+    assert cheapest(up, 4096, {1: 1}).leave == {1}
 
 
 def test_layers_are_mixed_first_where_they_become_fewer_or_maps_are_dear():
@@ -125,8 +113,15 @@ def test_layers_with_their_own_maps_are_mixed_last():
 
 def test_few_tokens_meet_the_factors_and_many_a_materialised_weight():
     narrow = weight((768, 700), (768, 700))  # hardly any growth: the factors cost more than the weight
-    assert cheapest(narrow, 16).leave == {0, 1}
-    assert cheapest(narrow, 100_000).leave == frozenset()
+    assert cheapest(narrow, 16, {1: 1}).leave == {0, 1}
+    assert cheapest(narrow, 100_000, {1: 1}).leave == frozenset()
+
+
+def test_sharing_pulled_activations_makes_pulling_cheaper():
+    described, way = weight(), ways(weight(), (0, 1))[2]
+    assert way.leave == {1}
+    alone, shared = (step_work(described, way, 512, {1: n}) for n in (1, 3))
+    assert shared.time < alone.time
 
 
 sizes = st.tuples(st.integers(1, 64), st.integers(1, 64)).map(lambda pair: (max(pair), min(pair)))
@@ -135,8 +130,8 @@ sizes = st.tuples(st.integers(1, 64), st.integers(1, 64)).map(lambda pair: (max(
 @given(sizes, sizes, st.tuples(st.integers(1, 6), st.integers(1, 6)), st.integers(1, 10_000), st.booleans())
 def test_the_cheapest_way_costs_no_more_than_any(rows, columns, layers, tokens, learned):
     described = weight(rows, columns, layers, learned=learned)
-    best = step_work(described, cheapest(described, tokens), tokens).time
-    assert all(best <= step_work(described, way, tokens).time for way in ways(described, (0, 1)))
+    best = step_work(described, cheapest(described, tokens, {1: 1}), tokens, {}).time
+    assert all(best <= step_work(described, way, tokens, {}).time for way in ways(described, (0, 1)))
     assert all(
         described.growing(cheapest_order(described)).time <= described.growing(order).time
         for order in described.orders()

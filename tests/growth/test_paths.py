@@ -6,7 +6,7 @@ from torch.func import functional_call
 
 from fedgrow.architectures import families, read
 from fedgrow.growth import grow, stack
-from fedgrow.growth.cost import Way, cheapest_order
+from fedgrow.growth.cost import Way, cheapest, cheapest_order
 from fedgrow.growth.paths import Paths, choose_paths
 from fedgrow.growth.skeleton import skeleton
 from tests import zoo
@@ -46,7 +46,8 @@ def one_stage(small, kind, **settings):
 def leaving(sides):
     """Return a chooser that always leaves these sides of a weight to activations: it reads, it writes."""
 
-    def choose(weight, tokens, reads):
+    def choose(weight, tokens, shared):
+        (reads,) = shared
         leave = {dim for dim in weight.sides if ("r" if dim == reads else "w") in sides}
         return Way(frozenset(leave), cheapest_order(weight, leave))
 
@@ -131,5 +132,24 @@ def test_two_operators_agree_whatever_is_cheapest(name, head, kinds, tokens):
     operators = [
         noisy(started(step, kind, seed=i)) for i, (step, kind) in enumerate(zip(steps, kinds, strict=True))
     ]
-    paths = paths_for(small, operators, None, tokens)
+    paths = paths_for(small, operators, cheapest, tokens)
     assert_agree(run(small, operators, paths), run(small, operators, Paths()))
+
+
+def test_query_key_and_value_share_the_pulled_activations():
+    small = small_model("bert", "sequence-classification")
+    operators = one_stage(small, "low-rank")
+    paths = paths_for(small, operators, leaving("r"))
+    reading = read(small)
+    module = skeleton(reading, grown_config(small, [a.operator.stage for a in operators]), paths).eval()
+    tensors = grow(
+        reading, stack(reading, small.state_dict()), operators, factored_vocabulary=True, paths=paths
+    )
+    attention = module.get_submodule("bert.encoder.layer.0.attention.self")
+    recent, pulled = attention.query.recent, []
+    original = recent.pull
+    recent.pull = lambda *args: pulled.append(original(*args)) or pulled[-1]
+    functional_call(module, tensors, (), zoo.inputs(reading.family, reading.head))
+    assert pulled[0] is pulled[1] is pulled[2]
+    assert pulled[3] is not pulled[0]
+    assert recent.pulled is None  # nothing outlives the call

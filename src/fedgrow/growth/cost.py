@@ -9,7 +9,7 @@ count: a product costs its multiplications once more for every factor that needs
 for structured maps and the mixing of layers are bound by memory, not by arithmetic.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal, NamedTuple
@@ -77,12 +77,11 @@ class Side:
         written = self.large + needs_gradient * self.small
         return Work(count * self.cost * passes, count * written)
 
-    def meet(self, count: int, *, again: bool) -> Work:
-        """Return the work of mapping so many activations: forward, perhaps once more, and gradients."""
+    def pull(self, count: int) -> Work:
+        """Return the work of mapping so many activations from large to small, gradients included."""
         if self.trivial:
             return Work()
-        passes = 2 + self.learned + again
-        return Work(count * self.cost * passes, count * (self.small + self.large) * (2 + again) // 2)
+        return Work(count * self.cost * (2 + self.learned), count * (self.small + self.large))
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,6 @@ class Weight:
         sides: the maps of its growing dimensions.
         layers: layers before and after; None: not in a block.
         learned: whether the small tensor itself is trained.
-        reads: the dimension that meets the input of its layer.
         mixes_last: whether layers must be mixed after all maps (each layer has its own, or a constant is added).
     """
 
@@ -102,7 +100,6 @@ class Weight:
     sides: Mapping[int, Side]
     layers: tuple[int, int] | None = None
     learned: bool = False
-    reads: int = 1
     mixes_last: bool = False
 
     def orders(self, leave: Iterable[int] = ()) -> list[tuple[Operation, ...]]:
@@ -131,20 +128,22 @@ class Weight:
                 numel, needs_gradient = numel // side.small * side.large, needs_gradient or side.learned
         return work
 
-    def using(self, tokens: int, leave: Collection[int]) -> Work:
-        """Return the work of multiplying activations by it, some dimensions left to the activations.
+    def using(self, tokens: int, leave: Mapping[int, int]) -> Work:
+        """Return the work of multiplying activations by it.
 
-        Little is kept for the backward pass, which computes all but the last product once more (``skeleton``).
+        Args:
+            tokens: tokens a step.
+            leave: dimensions left to activations, each with how many weights share the mapped activations.
         """
         before, after = self.layers or (1, 1)
-        pushed = any(dim != self.reads for dim in leave)
-        numel = self.numel // before
+        numel, work = self.numel // before, Work()
         for dim, side in self.sides.items():
             if dim not in leave:
                 numel = numel // side.small * side.large
-        work = Work((3 + pushed) * tokens * numel)
-        for dim in leave:
-            work = work.plus(self.sides[dim].meet(tokens, again=dim == self.reads))
+        work = Work(3 * tokens * numel, 0)
+        for dim, shared in leave.items():
+            one = self.sides[dim].pull(tokens)
+            work = work.plus(Work(one.multiplications // shared, one.elements // shared))
         # the gradient of the weight is written once, and read again to go through its maps
         return work.plus(Work(0, numel)).times(after)
 
@@ -170,11 +169,18 @@ def ways(weight: Weight, dims: Iterable[int]) -> list[Way]:
     return [Way(frozenset(subset), cheapest_order(weight, subset)) for subset in subsets]
 
 
-def step_work(weight: Weight, way: Way, tokens: int) -> Work:
+def step_work(weight: Weight, way: Way, tokens: int, shared: Mapping[int, int]) -> Work:
     """Return the work of one training step with this weight, in all its layers."""
-    return weight.growing(way.order).plus(weight.using(tokens, way.leave))
+    used = weight.using(tokens, {dim: shared.get(dim, 1) for dim in way.leave})
+    return weight.growing(way.order).plus(used)
 
 
-def cheapest(weight: Weight, tokens: int) -> Way:
-    """Return the cheapest way of using a weight whose two dimensions activations may meet, at so many tokens a step."""
-    return min(ways(weight, weight.sides), key=lambda way: step_work(weight, way, tokens).time)
+def cheapest(weight: Weight, tokens: int, shared: Mapping[int, int]) -> Way:
+    """Return the cheapest way.
+
+    Args:
+        weight: the weight, its two dimensions those that activations may meet.
+        tokens: tokens a step.
+        shared: for a dimension, how many weights share the mapped activations (query, key and value read one norm).
+    """
+    return min(ways(weight, weight.sides), key=lambda way: step_work(weight, way, tokens, shared).time)

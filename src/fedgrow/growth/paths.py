@@ -65,7 +65,7 @@ def choose_paths(
     tokens: int,
     trained: Collection[str] = (),
     *,
-    choose: Callable[[Weight, int, int], Way] | None = None,
+    choose: Callable[[Weight, int, Mapping[int, int]], Way] = cheapest,
 ) -> Paths:
     """Choose a path for every weight of the blocks, for training steps of so many tokens.
 
@@ -75,7 +75,7 @@ def choose_paths(
         stages: the operators with any arrays: only sizes and structure matter.
         tokens: tokens a step.
         trained: the small tensors that are trained.
-        choose: chooses a way of using a weight, given tokens and the dimension that reads; default: the cheapest.
+        choose: chooses among the ways of using a weight; default: the cheapest.
     """
     composed = Composed(stages, vectors(reading, stacked, tokens))
     chosen: dict[str, Path] = {}
@@ -86,8 +86,8 @@ def choose_paths(
         maps = {dim: composed(spec.block.depth, label) for dim, label in enumerate(spec.axes) if grows(label)}
         layers = spec.block.layers(reading.shape), spec.block.layers(stages[-1].operator.stage.target)
         sides = {dim: Side.of(m) for dim, m in maps.items()}
-        weight = Weight(stacked[spec.name].numel(), sides, layers, spec.name in trained, reads)
-        way = choose(weight, tokens, reads) if choose else cheapest(weight, tokens)
+        weight = Weight(stacked[spec.name].numel(), sides, layers, spec.name in trained)
+        way = choose(weight, tokens, {reads: _readers(reading, spec, reads)})
         if way.leave:
             structure = {dim: over_tensors(maps[dim], _nowhere) for dim in sorted(way.leave)}
             chosen[spec.name] = Path(way, reads, structure, spec.key in stages[-1].residuals)
@@ -96,3 +96,17 @@ def choose_paths(
 
 def _nowhere(x: Tensor) -> Tensor:
     return torch.empty_like(x, device="meta", requires_grad=False)
+
+
+def _readers(reading: Reading, spec: TensorSpec, reads: int) -> int:
+    """Count the weights of a block that read what this one reads: query, key and value, or gate and up."""
+
+    def what(other: TensorSpec, dim: int) -> tuple[str, bool]:
+        return other.axes[dim], other.axes[1 - dim] == "ffn.out"
+
+    same = 0
+    for other in reading.specs:
+        dim = reading_dimension(other)
+        if dim is not None and other.block == spec.block:
+            same += what(other, dim) == what(spec, reads)
+    return same

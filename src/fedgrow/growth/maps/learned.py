@@ -1,5 +1,6 @@
 """Maps that hold learned arrays."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,23 +77,30 @@ class LowRank(OverBase):
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Map dimension ``dim``: gather, and add the thin products."""
-        return _plus_thin(self.base.apply(x, dim), x, self.down, self.up, dim % x.dim())
+        return _plus_thin(self.base.apply, x, self.down, self.up, dim % x.dim())
 
     def pull(self, x: Tensor, dim: int) -> Tensor:
         """Map dimension ``dim`` by the transpose."""
-        return _plus_thin(self.base.pull(x, dim), x, self.up, self.down, dim % x.dim())
+        return _plus_thin(self.base.pull, x, self.up, self.down, dim % x.dim())
 
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the map as a matrix."""
         return self.base.dense().to(self.up.dtype) + self.up @ self.down.mT
 
 
-def _plus_thin(y: Tensor, x: Tensor, first: Tensor, second: Tensor, dim: int) -> Tensor:
-    """Return ``y + second @ first^T x`` along a dimension; no further temporary of the size of ``y``."""
+def _plus_thin(
+    structured: Callable[[Tensor, int], Tensor], x: Tensor, first: Tensor, second: Tensor, dim: int
+) -> Tensor:
+    """Return ``structured(x) + second @ first^T x`` along a dimension."""
     if dim == x.dim() - 1 and x.dim() > 1:
-        thin = x.flatten(0, -2) @ first
-        return torch.addmm(y.flatten(0, -2), thin, second.mT).view(y.shape)
-    return y + _product(second, _product(first.mT, x, dim), dim)
+        flat = x.flatten(0, -2)
+        return add_thin(structured(flat, 1), flat @ first, second, flat).view(*x.shape[:-1], -1)
+    return structured(x, dim) + _product(second, _product(first.mT, x, dim), dim)
+
+
+def add_thin(y: Tensor, thin: Tensor, up: Tensor, x: Tensor) -> Tensor:
+    """Add ``thin @ up^T`` to ``y``, in place unless it is ``x``: large temporaries cost time and memory."""
+    return torch.addmm(y, thin, up.mT) if y is x else y.addmm_(thin, up.mT)
 
 
 @dataclass(frozen=True)
