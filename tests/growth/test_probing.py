@@ -28,6 +28,6 @@ def test_a_map_with_probes_is_the_map(m):
     torch.testing.assert_close(apply_probed(m, z.clone(), iter(thin)), m.apply(z, 1))
 
 
-@pytest.mark.parametrize(("name", "count"), zip(MAPS, (1, 2, 1, 3, 0), strict=True))
+@pytest.mark.parametrize(("name", "count"), list(zip(MAPS, (1, 2, 1, 3, 0), strict=True)))
 def test_every_thin_product_has_its_probe(name, count):
     assert len(probes(MAPS[name])) == count
