@@ -8,6 +8,7 @@ from rich.table import Table
 from fedgrow.architectures import Family, Reading, Shape, family_of, read
 from fedgrow.architectures.models import load_config, load_model
 from fedgrow.errors import FedgrowError, ShapeError
+from fedgrow.folders.source import head_named
 from fedgrow.growth.exactness import cells
 from fedgrow.growth.intermediate import smallest_intermediate
 
@@ -15,10 +16,7 @@ from fedgrow.growth.intermediate import smallest_intermediate
 def reading_of(folder: str) -> Reading:
     """Load a model with the head that its folder names, and read it against its table."""
     config = load_config(folder)
-    family = family_of(config)
-    named = set(getattr(config, "architectures", None) or ())
-    head = next((name for name, entry in family.heads.items() if entry.architecture in named), None)
-    return read(load_model(folder, head)[0])
+    return read(load_model(folder, head_named(family_of(config), config))[0])
 
 
 def describe(reading: Reading) -> dict[str, Any]:
