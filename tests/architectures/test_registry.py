@@ -75,8 +75,6 @@ def test_known_families_are_named_once():
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [
-        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
-        ("gpt2", "scale_attn_weights", False),
         ("gpt2", "add_cross_attention", True),
         ("opt", "_remove_final_layer_norm", True),
         ("opt", "layer_norm_elementwise_affine", False),

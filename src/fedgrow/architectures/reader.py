@@ -25,6 +25,7 @@ class Reading:
         specs: the tensors that it really has, tied ones left out.
         tied: names of tied tensors, each with the tensor it shares its memory with.
         scaled_logits: whether its logits are divided by the root of the width.
+        folds: what its settings fold into the queries (``Fold.queries``).
     """
 
     family: Family
@@ -33,6 +34,7 @@ class Reading:
     specs: tuple[TensorSpec, ...]
     tied: dict[str, str]
     scaled_logits: bool = False
+    folds: tuple[str, ...] = ()
 
     @property
     def tied_head(self) -> bool:
@@ -131,7 +133,10 @@ def read_tensors(
         )
     field = family.heads[head].scaled_logits if head else None
     scaled = bool(field and getattr(config, field, False))
-    return Reading(family, shape, head, tuple(specs), tied, scaled)
+    folds = tuple(
+        fold.queries for name, fold in family.folded_config.items() if getattr(config, name) == fold.value
+    )
+    return Reading(family, shape, head, tuple(specs), tied, scaled, folds)
 
 
 def _check_size(name: str, found: tuple[int, ...], spec: TensorSpec, shape: Shape) -> None:

@@ -94,6 +94,19 @@ class Rotary(BaseModel):
     exact_types: tuple[str, ...] = ("default", "linear", "llama3")
 
 
+class Fold(BaseModel):
+    """A setting that changes how attention scales its logits.
+
+    Attributes:
+        value: the value at which it does.
+        queries: what it amounts to: queries divided by the layer's number (from 1), or times the root of the head size.
+    """
+
+    model_config = Frozen
+    value: bool
+    queries: Literal["by-layer", "by-head-size"]
+
+
 class Family(BaseModel):
     """The table of one family; see ``families/*.yaml``.
 
@@ -124,6 +137,7 @@ class Family(BaseModel):
         kept_config: fields that a configuration made from a dictionary gets wrong, each with the field of the file that it
             is derived from.
         refused_config: settings without a growth rule.
+        folded_config: settings that are folded into the queries before growth; grown models have their other value.
         prefix: where a class with a head keeps the body.
         body, ties, optional, blocks, pooler, heads: the tensors, and which of the body share their memory.
         unused: patterns of tensors that files may hold and that nothing here uses.
@@ -154,6 +168,7 @@ class Family(BaseModel):
     dropped_config: tuple[str, ...] = ()
     kept_config: dict[str, str] = {}
     refused_config: dict[str, Any] = Field(default_factory=dict)
+    folded_config: dict[str, Fold] = {}
     prefix: str
     body: dict[str, Axes]
     ties: dict[str, str] = {}

@@ -1,16 +1,19 @@
 """The form in which tensors grow: blocks stacked, gains whole, factors folded into what they multiply.
 
-A family may store a norm's gain less one (Gemma), or multiply what is written into the stream by a factor of its own
-(DINOv2's LayerScale). Growth maps plain gains and plain weights, so both are undone before it; afterwards gains are
-stored as the family does, and the folded factors of the grown model are 1.
+A family may store a norm's gain less one (Gemma), multiply what is written into the stream by a factor of its own
+(DINOv2's LayerScale), or scale attention by the layer's number (GPT-2's options). Growth maps plain gains and plain
+weights, so all are undone before it; afterwards gains are stored as the family does, the folded factors of the grown model
+are 1, and its options are off (``Stage.config``).
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from fedgrow.architectures import Reading, TensorSpec
+from fedgrow.architectures.axes import axis_size, parts
 from fedgrow.growth.depth import labels_of
 
 
@@ -30,11 +33,26 @@ def canonical(reading: Reading, spec: TensorSpec, layer: int | None, get: Callab
         return x + family.gain_offset
     if "scale.gain" in labels:
         return torch.ones_like(x)
+    if reading.folds and layer is not None and "query.out" in labels:
+        return _scaled_queries(reading, spec, layer, x)
     factor = family.scaled_by.get(spec.key)
     if factor is None:
         return x
     scale = get(spec.name.removesuffix(spec.key).format(layer=layer) + factor)
     return x * scale.reshape([-1 if label == "stream.out" else 1 for label in spec.axes])
+
+
+def _scaled_queries(reading: Reading, spec: TensorSpec, layer: int, x: Tensor) -> Tensor:
+    """Fold into the queries, also where they are fused with other parts, what the model's settings scale them by."""
+    scales = {"by-layer": 1.0 / (layer + 1), "by-head-size": math.sqrt(reading.shape.head_size)}
+    times = math.prod(scales[fold] for fold in reading.folds)
+    for dim, label in enumerate(spec.axes):
+        if "query.out" in parts(label):
+            sizes = [axis_size(part, reading.shape) or 0 for part in parts(label)]
+            factors = [times if part == "query.out" else 1.0 for part in parts(label)]
+            per_row = torch.repeat_interleave(torch.tensor(factors, dtype=x.dtype), torch.tensor(sizes))
+            x = x * per_row.reshape([-1 if d == dim else 1 for d in range(x.dim())])
+    return x
 
 
 def stored(reading: Reading, spec: TensorSpec, x: Tensor) -> Tensor:

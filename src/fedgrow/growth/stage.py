@@ -114,7 +114,7 @@ class Stage:
         Raises:
             ShapeError: the rotary positions are of a kind that larger heads cannot keep.
         """
-        return with_shape(
+        grown = with_shape(
             config,
             self.family,
             self.target,
@@ -124,6 +124,9 @@ class Stage:
                 self.source.layers, self.target.layers
             ),
         )
+        for field, fold in self.family.folded_config.items():
+            setattr(grown, field, not fold.value)
+        return grown
 
     def _rotary(self, config: Any) -> dict[str, Any]:
         """Return rotary settings that turn the old pairs as before.
