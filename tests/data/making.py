@@ -10,8 +10,10 @@ from PIL import Image
 
 from fedgrow.config.plan import DataPlan
 from fedgrow.data.examples import Examples
+from fedgrow.data.forms import LabelledImages, LabelledTexts, Questions, TaggedWords, Texts
 
-TEXT, IMAGE, LANGUAGE = "sequence-classification", "image-classification", "causal-language-modelling"
+TEXT, IMAGE, LANGUAGE = LabelledTexts(), LabelledImages(), Texts()
+WORDS, QUESTIONS = TaggedWords(), Questions()
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 

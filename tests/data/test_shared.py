@@ -7,7 +7,7 @@ from fedgrow.config.plan import PartitionPlan
 from fedgrow.data.partition import partition
 from fedgrow.data.sources import load
 from fedgrow.data.split import split
-from tests.data.making import IMAGE, LANGUAGE, TEXT, plan, shared
+from tests.data.making import IMAGE, LANGUAGE, QUESTIONS, TEXT, WORDS, plan, shared
 
 pytestmark = pytest.mark.shared
 NAMES = ["arles", "basel", "cadiz", "delft"]
@@ -52,3 +52,24 @@ def test_shakespeare_by_role():
     found = load(plan(shared("language/shakespeare_roles.parquet"), limit=5_000), LANGUAGE, 0, ("client",))
     made = partition(found, PartitionPlan(kind="column", column="client", max_examples=300), NAMES, 0)
     assert [len(made.shards[name]) for name in NAMES] == [300] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "tags", "extra"),
+    [("brown_pos", 48_494, 15, ("genre",)), ("wnut17_train", 3_394, 13, ())],
+)
+def test_tagged_words(name, count, tags, extra):
+    found = load(plan(shared(f"tokens/{name}.parquet")), WORDS, 0, extra)
+    assert len(found) == count
+    assert len({tag for row in found.tagged for tag in row.tags}) == tags
+    if extra:
+        by_genre = PartitionPlan(kind="dirichlet", column="genre", min_examples=100)
+        made = partition(found, by_genre, NAMES, 0)
+        assert sum(map(len, made.shards.values())) == count
+
+
+def test_slots_of_restaurant_bookings():
+    found = load(plan(shared("spans/restaurants8k_train.parquet")), QUESTIONS, 0, ("slot",))
+    assert len(found) == 7_635
+    assert set(found.columns["slot"]) == {"people", "time", "date", "first_name", "last_name"}
+    assert found.asked[0].answers == ["5 adults and 1 child"]

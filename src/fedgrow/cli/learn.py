@@ -21,6 +21,10 @@ OPTIONS = {
     "data.text": "--text",
     "data.image": "--image",
     "data.label": "--label",
+    **{
+        f"data.{role}": f"--column {role}="
+        for role in ("words", "tags", "question", "context", "answer_start", "answer_end", "answer")
+    },
     "data.limit": "--limit",
     "data.test_fraction": "--test-fraction",
     "training.batch_size": "--batch-size",
@@ -52,6 +56,14 @@ def learn(
     text: Annotated[str | None, typer.Option(help="Column of texts.", show_default=False)] = None,
     label: Annotated[str | None, typer.Option(help="Column of classes.", show_default=False)] = None,
     image: Annotated[str | None, typer.Option(help="Column of images.", show_default=False)] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ROLE=NAME for other columns: words, tags, question, context, answer, answer_start, answer_end. "
+            "May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of a hub's data set.")] = "train",
     limit: Annotated[
         int | None, typer.Option(help="Use only so many rows, drawn by the seed.", show_default=False)
@@ -108,6 +120,7 @@ def learn(
                 text=text,
                 image=image,
                 label=label,
+                columns=_columns(column or []),
                 split=split,
                 limit=limit,
                 test_fraction=test_fraction,
@@ -135,6 +148,13 @@ def learn(
         print(json.dumps(record, indent=2, ensure_ascii=False))
         return
     _show(record, out)
+
+
+def _columns(options: list[str]) -> dict[str, str]:
+    for option in options:
+        if "=" not in option:
+            raise FedgrowError(f"--column {option}: expected ROLE=NAME, such as words=tokens")
+    return dict(option.split("=", 1) for option in options)
 
 
 def _as_options(text: str) -> str:

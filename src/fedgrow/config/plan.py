@@ -10,6 +10,8 @@ from fedgrow.architectures import Shape, families
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of plans and participants: they become folders
 Task = Literal[
     "sequence-classification",
+    "token-classification",
+    "question-answering",
     "image-classification",
     "causal-language-modelling",
     "masked-language-modelling",
@@ -33,13 +35,25 @@ class DataPlan(Frozen):
     text: str | None = None
     image: str | None = None
     label: str | None = None
-    labels: tuple[str, ...] | None = Field(None, description="closed list of labels; others are an error")
+    words: str | None = Field(None, description="lists of words")
+    tags: str | None = Field(None, description="lists of tags, one for each word")
+    question: str | None = Field(None, description="questions, or lists of them: several about one context")
+    context: str | None = None
+    answer: str | None = Field(None, description="texts, or SQuAD's {text: [...], answer_start: [...]}")
+    answer_start: str | None = Field(None, description="first character of the answer, counted from 0")
+    answer_end: str | None = Field(None, description="the character after the answer's last")
+    labels: tuple[str, ...] | None = Field(
+        None, description="closed list of labels or tags; others are an error"
+    )
     limit: PositiveInt | None = Field(None, description="use only so many rows, drawn by the seed")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
 
 
 class PartitionPlan(Frozen):
-    """How one source is dealt out to the participants that bring no data of their own."""
+    """How one source is dealt out to the participants that bring no data of their own.
+
+    ``dirichlet`` goes by label, or by the values of ``column`` where it is named.
+    """
 
     kind: Literal["iid", "dirichlet", "column"] = "iid"
     alpha: PositiveFloat = 0.5
@@ -49,8 +63,12 @@ class PartitionPlan(Frozen):
 
     @model_validator(mode="after")
     def _column_named(self) -> Self:
-        if (self.kind == "column") != (self.column is not None):
-            raise ValueError("column: name the column with kind 'column', and only there")
+        if self.kind == "column" and self.column is None:
+            raise ValueError("column: name the column that kind 'column' goes by")
+        if self.kind == "iid" and self.column is not None:
+            raise ValueError(
+                "column: kind 'iid' goes by none; leave it out, or choose 'column' or 'dirichlet'"
+            )
         return self
 
 

@@ -28,6 +28,10 @@ class Hub(Table):
         feature = self.data.features[name]
         if isinstance(feature, ClassLabel):
             return values.map(dict(enumerate(feature.names)))
+        inner = getattr(feature, "feature", None)  # of lists
+        if isinstance(inner, ClassLabel):
+            named = dict(enumerate(inner.names))
+            return values.map(lambda ids: [named.get(i) for i in ids], na_action="ignore")
         return values
 
 

@@ -12,6 +12,13 @@ COMMON = {
         "image", "images", "img", "pixels", "x",
         "x_{split}", "{split}_x", "images_{split}", "{split}_images", "image_{split}", "{split}_image",
     ),
+    "words": ("words", "tokens"),
+    "tags": ("tags", "ner_tags", "pos_tags", "ner", "pos", "upos", "labels"),
+    "question": ("question", "slot", "query"),
+    "context": ("context", "text", "passage", "paragraph"),
+    "answer": ("answer", "answers", "answer_text"),
+    "answer_start": ("answer_start", "start"),
+    "answer_end": ("answer_end", "end"),
     "label": (
         "label", "labels", "class", "category", "target", "y",
         "y_{split}", "{split}_y", "labels_{split}", "{split}_labels", "label_{split}", "{split}_label",
@@ -23,22 +30,39 @@ def column_for(role: str, plan: DataPlan, names: Sequence[str]) -> str:
     """Return the name of the column with a role.
 
     Args:
-        role: ``text``, ``image`` or ``label``.
+        role: a key of ``COMMON``, which is also the setting's name.
         plan: the data plan, which may name the column.
         names: all columns of the source.
 
     Raises:
         FedgrowError: the named column is missing, or none or several have a common name.
     """
+    found = column_if_any(role, plan, names)
+    if found is None:
+        raise FedgrowError(
+            f"data.{role} is not set and no column has a common {role} name; "
+            f"set data.{role} to one of {listed(names)}"
+        )
+    return found
+
+
+def column_if_any(role: str, plan: DataPlan, names: Sequence[str]) -> str | None:
+    """Return the name of the column with a role that not every source has; None if none has a common name.
+
+    Raises:
+        FedgrowError: the named column is missing, or several have a common name.
+    """
     wanted: str | None = getattr(plan, role)
     if wanted is not None:
         return present(wanted, f"data.{role}", names)
     common = {name.format(split=plan.split.lower()) for name in COMMON[role]}
     found = [name for name in names if name.lower() in common]
-    if len(found) == 1:
-        return found[0]
-    why = f"{listed(found)} could each be it" if found else f"no column has a common {role} name"
-    raise FedgrowError(f"data.{role} is not set and {why}; set data.{role} to one of {listed(names)}")
+    if len(found) > 1:
+        raise FedgrowError(
+            f"data.{role} is not set and {listed(found)} could each be it; "
+            f"set data.{role} to one of {listed(names)}"
+        )
+    return found[0] if found else None
 
 
 def present(wanted: str, setting: str, names: Sequence[str]) -> str:

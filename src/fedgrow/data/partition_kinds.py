@@ -21,15 +21,19 @@ def iid(examples: Examples, plan: PartitionPlan, names: list[str], rng: np.rando
 def dirichlet(examples: Examples, plan: PartitionPlan, names: list[str], rng: np.random.Generator) -> Shards:
     """Deal every class out in proportions drawn from Dirichlet(alpha): the smaller alpha, the more skew.
 
+    Classes are the labels, or the values of ``plan.column`` where it is named.
+
     A draw that leaves a participant short is made again, up to ``REDRAWS`` draws.
 
     Source: Yurochkin et al. (2019), arXiv:1905.12022; Li et al. (2022), arXiv:2102.02079.
     """
-    if examples.labels is None:
+    labels = examples.labels if plan.column is None else _values(examples, plan.column)
+    if labels is None:
         raise FedgrowError(
-            "partition.kind dirichlet deals out by label, but the task has none; choose iid or column"
+            "partition.kind dirichlet deals out by label, but an example of this task has no single one; "
+            "name a column to go by as partition.column, or choose iid"
         )
-    classes = [rows for _, rows in sorted(_rows_by_value(examples.labels).items())]
+    classes = [rows for _, rows in sorted(_rows_by_value(labels).items())]
     best: Shards = {}
     for _ in range(REDRAWS):
         shards: Shards = {name: [] for name in names}
@@ -56,9 +60,7 @@ def column(examples: Examples, plan: PartitionPlan, names: list[str], rng: np.ra
     A participant named like a value (letter case ignored) gets that value and no other. The remaining values
     go, largest first, to whichever other participant has fewest examples; without another, they stay unused.
     """
-    if plan.column is None or plan.column not in examples.columns:
-        raise FedgrowError(f"partition.column: the examples were loaded without the column {plan.column!r}")
-    values = _rows_by_value(examples.columns[plan.column])
+    values = _rows_by_value(_values(examples, plan.column))
     shards: Shards = {name: [] for name in names}
     named = {name.lower(): name for name in names}
     for value in [v for v in values if v.lower() in named]:
@@ -77,6 +79,12 @@ def column(examples: Examples, plan: PartitionPlan, names: list[str], rng: np.ra
 
 Kind = Callable[[Examples, PartitionPlan, list[str], np.random.Generator], Shards]
 KINDS: dict[str, Kind] = {"iid": iid, "dirichlet": dirichlet, "column": column}
+
+
+def _values(examples: Examples, name: str | None) -> list[str]:
+    if name is None or name not in examples.columns:
+        raise FedgrowError(f"partition.column: the examples were loaded without the column {name!r}")
+    return examples.columns[name]
 
 
 def _rows_by_value(values: Sequence[str]) -> dict[str, list[int]]:

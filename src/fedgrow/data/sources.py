@@ -6,12 +6,12 @@ from pathlib import Path
 
 from fedgrow.config.plan import DataPlan
 from fedgrow.data.examples import Examples
+from fedgrow.data.forms import Cells, Form
 from fedgrow.data.hub import read_hub
-from fedgrow.data.images import images
-from fedgrow.data.names import column_for, present
+from fedgrow.data.names import present
 from fedgrow.data.readers import Table, read_csv, read_digits, read_json, read_jsonl, read_npz, read_parquet
 from fedgrow.data.rows import drawn
-from fedgrow.data.values import labels, strings, texts
+from fedgrow.data.values import strings
 from fedgrow.errors import FedgrowError
 
 BUNDLED: dict[str, Callable[[str], Table]] = {"bundled:digits": read_digits}
@@ -25,12 +25,12 @@ READERS: dict[str, Callable[[str], Table]] = {
 }
 
 
-def load(plan: DataPlan, task: str, seed: int, extra: tuple[str, ...] = ()) -> Examples:
+def load(plan: DataPlan, form: Form, seed: int, extra: tuple[str, ...] = ()) -> Examples:
     """Load and check the examples that a plan names.
 
     Args:
         plan: source, columns, closed list of labels, and limit (only the rows drawn are then checked).
-        task: the plan's task; it decides whether inputs are images, and whether there are labels.
+        form: what the task's examples are made of.
         seed: the limit's draw depends on it.
         extra: further columns to keep, such as the one that a partition goes by.
 
@@ -38,26 +38,24 @@ def load(plan: DataPlan, task: str, seed: int, extra: tuple[str, ...] = ()) -> E
         FedgrowError: the source is missing or unreadable, lacks a column, is empty, or a row is unfit.
     """
     try:
-        return _load(plan, task, seed, extra)
+        return _load(plan, form, seed, extra)
     except FedgrowError as error:
         raise FedgrowError(f"data.source {plan.source}: {error}") from error.__cause__
 
 
-def _load(plan: DataPlan, task: str, seed: int, extra: tuple[str, ...]) -> Examples:
+def _load(plan: DataPlan, form: Form, seed: int, extra: tuple[str, ...]) -> Examples:
     table = open_table(plan)
     if not table.names:
         raise FedgrowError("it holds no rows")
-    role = "image" if task == "image-classification" else "text"
-    given = column_for(role, plan, table.names)
-    label = None if task.endswith("language-modelling") else column_for("label", plan, table.names)
+    columns = form.columns(plan, table.names)
     for name in extra:
         present(name, "partition.column", table.names)
-    rows = drawn(_count(table, [given, *([label] if label else []), *extra]), plan.limit, seed)
-    values = table.values(given, rows)
+    wanted = list(dict.fromkeys([*columns.values(), *extra]))
+    rows = drawn(_count(table, wanted), plan.limit, seed)
+    cells = form.spread(Cells(columns, {name: table.values(name, rows) for name in wanted}, rows))
+    inputs, labels = form.read(cells, plan.labels)
     return Examples(
-        images(values, rows, given) if role == "image" else texts(values, rows, given),
-        labels(table.values(label, rows), rows, label, plan.labels) if label else None,
-        {name: strings(table.values(name, rows), rows, name, "values") for name in extra},
+        inputs, labels, {name: strings(cells.values[name], cells.rows, name, "values") for name in extra}
     )
 
 

@@ -12,13 +12,14 @@ from fedgrow.data.rows import refuse
 from fedgrow.errors import FedgrowError
 
 
-def texts(values: Any, rows: NDArray[np.intp], column: str) -> list[str]:
+def texts(values: Any, rows: NDArray[np.intp], column: str, setting: str = "data.text") -> list[str]:
     """Return a column's texts.
 
     Args:
         values: the values, one a row.
         rows: their row numbers in the source, for messages.
         column: the column's name, for messages.
+        setting: the setting that names the column, for messages.
 
     Raises:
         FedgrowError: a text is null, empty or not a text; the text counts them and names the first row.
@@ -28,7 +29,7 @@ def texts(values: Any, rows: NDArray[np.intp], column: str) -> list[str]:
     for row, cell in zip(rows, cells, strict=True):
         if not isinstance(cell, str):
             raise FedgrowError(
-                f"column {column!r} holds {type(cell).__name__} at row {row}, not text; set data.text to a "
+                f"column {column!r} holds {type(cell).__name__} at row {row}, not text; set {setting} to a "
                 "column of texts"
             )
     refuse([not cell.strip() for cell in cells], rows, column, "empty texts")
@@ -45,7 +46,7 @@ def strings(values: Any, rows: NDArray[np.intp], column: str, what: str) -> list
     """
     cells = _cells(values, column)
     refuse(pd.isna(cells), rows, column, f"null {what}")
-    found = [_string(cell, row, column) for row, cell in zip(rows, cells, strict=True)]
+    found = [single(cell, row, column) for row, cell in zip(rows, cells, strict=True)]
     refuse([not value.strip() for value in found], rows, column, f"empty {what}")
     return found
 
@@ -79,7 +80,12 @@ def _cells(values: Any, column: str) -> NDArray[np.object_]:
     return array
 
 
-def _string(cell: Any, row: int, column: str) -> str:
+def single(cell: Any, row: int, column: str) -> str:
+    """Return a single value as a string; whole numbers become ``3``, not ``3.0``.
+
+    Raises:
+        FedgrowError: it is a list or the like.
+    """
     if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray):
         raise FedgrowError(
             f"column {column!r} holds a {type(cell).__name__} at row {row}; expected a single value"

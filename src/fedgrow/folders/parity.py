@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgrow.architectures.models import load_model
+from fedgrow.architectures.outputs import tensor_of
 from fedgrow.growth.parity import Parity, compare
 
 EXAMPLES, LENGTH = 4, 16
@@ -45,10 +46,7 @@ def random_inputs(model: nn.Module, seed: int) -> dict[str, Tensor]:
 @torch.no_grad()
 def outputs(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """Return a model's logits, or a bare body's last hidden states."""
-    found = model.eval()(**inputs)
-    if "start_logits" in found:
-        return torch.stack([found.start_logits, found.end_logits])
-    return found.logits if "logits" in found else found.last_hidden_state
+    return tensor_of(model.eval()(**inputs))
 
 
 def compare_models(small: nn.Module, grown: nn.Module, declared: str, seed: int) -> Parity:

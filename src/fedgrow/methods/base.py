@@ -8,6 +8,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from fedgrow.architectures.outputs import tensor_of
+
 Tensors = dict[str, Tensor]
 Phase = Literal["local", "grow", "joint"]
 
@@ -53,4 +55,4 @@ class Learner(ABC):
     ) -> Tensor:
         """Run the model functionally: no weight is copied into the module."""
         self.module.train(training)
-        return functional_call(self.module, dict(weights), (), dict(inputs)).logits
+        return tensor_of(functional_call(self.module, dict(weights), (), dict(inputs)))

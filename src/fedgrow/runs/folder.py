@@ -15,6 +15,7 @@ from fedgrow.data.sources import load
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import read_json, write_folder, write_json, write_text
 from fedgrow.runs.environment import environment
+from fedgrow.tasks import TASKS
 from fedgrow.training.seeds import DATA, PARTITION, derive
 
 State = Literal["running", "interrupted", "failed", "finished"]
@@ -132,7 +133,7 @@ class RunFolder:
 
 @lru_cache(maxsize=8)
 def _load(plan: str, task: str, seed: int, extra: tuple[str, ...]) -> Examples:
-    return load(DataPlan.model_validate_json(plan), task, seed, extra)
+    return load(DataPlan.model_validate_json(plan), TASKS[task].form, seed, extra)
 
 
 def forget_sources() -> None:

@@ -12,14 +12,20 @@ from torch import Tensor
 
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
+from fedgrow.data.forms import Form
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Examples as tensors: one input tensor each (token ids, or an image), and class ids where there are any."""
+    """Examples as tensors.
+
+    Attributes:
+        inputs: one tensor each: token ids, or an image.
+        targets: what the task's codec makes batches of targets from, such as class ids, (examples); None if inputs do.
+    """
 
     inputs: Sequence[Tensor]
-    targets: Int[Tensor, " examples"] | None
+    targets: Any
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -37,8 +43,11 @@ class Codec(ABC):
         """
 
     @abstractmethod
-    def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
-        """Collate some examples into the model's keyword arguments and the targets."""
+    def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, Tensor], Any]:
+        """Collate some examples into the model's keyword arguments and the targets.
+
+        Targets are a tensor, or whatever else the task's loss and tally take, of the batch's length.
+        """
 
     @abstractmethod
     def config_values(self) -> dict[str, Any]:
@@ -59,9 +68,10 @@ class Codec(ABC):
 
 
 class Task(ABC):
-    """One task; its name is also the name of its head in the family tables."""
+    """One task; its name is also the name of its head in the family tables, its form says what columns it reads."""
 
     name: ClassVar[str]
+    form: ClassVar[Form]
     metrics: ClassVar[tuple[str, ...]]
     higher_is_better: ClassVar[bool] = True
 
@@ -85,11 +95,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss(self, logits: Tensor, targets: Tensor) -> Float[Tensor, ""]:
+    def loss(self, logits: Tensor, targets: Any) -> Float[Tensor, ""]:
         """Return the mean loss of a batch."""
 
     @abstractmethod
-    def tally(self, logits: Tensor, targets: Tensor) -> Any:
+    def tally(self, logits: Tensor, targets: Any) -> Any:
         """Reduce a batch to what the metrics need."""
 
     @abstractmethod

@@ -13,6 +13,7 @@ from torch import Tensor
 from fedgrow.architectures.models import quiet
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
+from fedgrow.data.forms import Texts
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.base import Codec, Encoded, Task
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length
@@ -23,6 +24,7 @@ class CausalLanguageModelling(Task):
     """Next-token prediction."""
 
     name = "causal-language-modelling"
+    form = Texts()
     metrics = ("perplexity",)
     higher_is_better = False
 

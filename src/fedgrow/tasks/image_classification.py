@@ -12,6 +12,7 @@ from transformers import AutoImageProcessor, ViTImageProcessorPil
 from fedgrow.architectures.models import quiet
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
+from fedgrow.data.forms import LabelledImages
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.base import Codec, Encoded
 from fedgrow.tasks.classification import Classification, class_ids, class_labels, label_config
@@ -21,6 +22,7 @@ class ImageClassification(Classification):
     """Accuracy, macro precision and macro F1 over a participant's own labels."""
 
     name = "image-classification"
+    form = LabelledImages()
 
     def codec(
         self,

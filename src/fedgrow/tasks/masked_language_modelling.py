@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
+from fedgrow.data.forms import Texts
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.base import Codec, Encoded, Task
 from fedgrow.tasks.causal_language_modelling import blocks
@@ -29,6 +30,7 @@ class MaskedLanguageModelling(Task):
     """Prediction of hidden tokens from both sides."""
 
     name = "masked-language-modelling"
+    form = Texts()
     metrics = ("perplexity", "accuracy")
     higher_is_better = False
 

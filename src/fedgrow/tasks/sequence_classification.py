@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
+from fedgrow.data.forms import LabelledTexts
 from fedgrow.tasks.base import Codec, Encoded, pad
 from fedgrow.tasks.classification import Classification, class_ids, class_labels, label_config
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length
@@ -18,6 +19,7 @@ class SequenceClassification(Classification):
     """Accuracy, macro precision and macro F1 over a participant's own labels."""
 
     name = "sequence-classification"
+    form = LabelledTexts()
 
     def codec(
         self,

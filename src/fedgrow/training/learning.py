@@ -12,6 +12,7 @@ from fedgrow.architectures import Shape, family_of, shape_of
 from fedgrow.architectures.models import load_config, quiet
 from fedgrow.config.load import validate
 from fedgrow.config.plan import Plan
+from fedgrow.data.names import COMMON
 from fedgrow.data.sources import load
 from fedgrow.data.split import split as hold_out
 from fedgrow.errors import FedgrowError
@@ -46,6 +47,7 @@ def learn(
     text: str | None = None,
     image: str | None = None,
     label: str | None = None,
+    columns: Mapping[str, str] | None = None,
     split: str = "train",
     limit: int | None = None,
     test_fraction: float = 0.1,
@@ -74,6 +76,8 @@ def learn(
         text: the column of texts; default: the one with a common name.
         image: the column of images, likewise.
         label: the column of classes, likewise.
+        columns: further columns by role, each a setting of ``config.plan.DataPlan``: ``words`` and ``tags``, or
+            ``question``, ``context``, ``answer``, ``answer_start`` and ``answer_end``; likewise.
         split: the split of a hub's data set.
         limit: use only so many rows, drawn by the seed.
         test_fraction: the part of the data that is held out for the metrics.
@@ -107,6 +111,7 @@ def learn(
             "label": label,
             "limit": limit,
             "test_fraction": test_fraction,
+            **_roles(columns or {}),
         },
         "operator": {
             "kind": operator,
@@ -131,6 +136,13 @@ def learn(
     learning = Learning(_plan(str(model), to, task, tokenizer, settings), str(model), progress)
     learning.check(steps)
     return learning.run(folder, steps, finetune_steps)
+
+
+def _roles(columns: Mapping[str, str]) -> Mapping[str, str]:
+    for role in columns:
+        if role not in COMMON:
+            raise FedgrowError(f"columns: {role!r} is no role of a column; choose from {', '.join(COMMON)}")
+    return columns
 
 
 def _plan(model: str, to: Target, task: str | None, tokenizer: str | None, settings: dict[str, Any]) -> Plan:
@@ -184,7 +196,7 @@ class Learning:
     def _data(self) -> tuple[Codec, Encoded, Encoded]:
         plan = self.plan
         assert plan.data is not None
-        examples = load(plan.data, plan.task, plan.seed)
+        examples = load(plan.data, self.task.form, plan.seed)
         seed = derive(plan.seed, DATA)
         train, test = hold_out(range(len(examples)), examples.labels, plan.data.test_fraction, seed)
         parts = examples.take(train), examples.take(test)

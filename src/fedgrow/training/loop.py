@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,7 +148,7 @@ def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[i
 @torch.no_grad()
 def predict(
     learner: Learner, weights: Mapping[str, Tensor], data: Encoded, codec: Codec, batch_size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Any]]:
     """Yield logits and targets of every batch in order."""
     for begin in range(0, len(data), batch_size):
         inputs, targets = codec.batch(data, range(begin, min(begin + batch_size, len(data))))

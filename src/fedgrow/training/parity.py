@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from fedgrow.architectures.outputs import tensor_of
 from fedgrow.growth.parity import Parity, compare
 from fedgrow.methods import Ligo
 from fedgrow.tasks.base import Codec, Encoded
@@ -24,5 +25,5 @@ def parity(learner: Ligo, small: nn.Module, data: Encoded, codec: Codec) -> Pari
     weights = {n: t.double() for n, t in learner.weights(shared, private).items()}
     grown = learner.logits(weights, inputs, training=False)
     double = {n: t.double() if t.is_floating_point() else t for n, t in small.state_dict().items()}
-    reference = torch.func.functional_call(small.eval(), double, (), inputs, tie_weights=False).logits
+    reference = tensor_of(torch.func.functional_call(small.eval(), double, (), inputs, tie_weights=False))
     return compare(reference, grown, count, learner.declared)
