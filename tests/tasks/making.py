@@ -49,6 +49,8 @@ def plan(task: str, **changes: Any) -> Plan:
         "image-classification": "vit",
         "sequence-classification": "bert",
         "masked-language-modelling": "bert",
+        "token-classification": "bert",
+        "question-answering": "bert",
     }.get(task, "gpt2")
     return tiny_plan(task=task, family=family, model_settings={}, **changes)
 

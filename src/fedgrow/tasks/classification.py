@@ -1,6 +1,6 @@
 """What text and image classification share: labels, cross entropy, accuracy, macro precision and macro F1."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,15 @@ def class_labels(shard: Examples, closed: Sequence[str] | None, config: Any | No
         raise FedgrowError(
             "classification needs labels, but the data has no label column; name it as data.label"
         )
+    return known_labels(set(shard.labels), closed, config)
+
+
+def known_labels(found: Collection[str], closed: Sequence[str] | None, config: Any | None) -> list[str]:
+    """Return the labels that a participant's model already names, else the plan's closed list, else those found."""
     named = [str(config.id2label[i]) for i in range(len(config.id2label))] if config is not None else []
     if named and not all(name == f"LABEL_{i}" for i, name in enumerate(named)):
         return named
-    return list(closed) if closed else sorted(set(shard.labels))
+    return list(closed) if closed else sorted(found)
 
 
 def class_ids(examples: Examples, labels: Sequence[str]) -> Tensor:

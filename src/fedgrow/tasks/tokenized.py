@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from fedgrow.config.plan import Plan
+from fedgrow.config.plan import ParticipantPlan, Plan
+from fedgrow.errors import FedgrowError
 from fedgrow.tasks.base import Codec
 from fedgrow.tasks.tokenizers import digest
 
@@ -37,3 +38,18 @@ class TokenizedCodec(Codec):
     def vocabulary_digest(self) -> str | None:
         """Return a digest of the tokenizer's vocabulary."""
         return digest(self.tokenizer)
+
+
+def with_offsets(tokenizer: Any, participant: ParticipantPlan, task: str) -> Any:
+    """Return a tokenizer that says which characters a token stands for.
+
+    Raises:
+        FedgrowError: it does not.
+    """
+    if not tokenizer.is_fast:
+        raise FedgrowError(
+            f"participant {participant.name}: its tokenizer ({type(tokenizer).__name__}) does not say which characters "
+            f"a token stands for, which {task} needs; put the tokenizer.json of a fast one beside the model, or name "
+            "another one as participants[].tokenizer"
+        )
+    return tokenizer
