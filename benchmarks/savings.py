@@ -281,7 +281,7 @@ def prepare(data: str, out: Path) -> None:
     """Learn the tokenizer from the training documents and cut both parts into blocks; documents occur once."""
     if (out / "data" / "blocks.safetensors").is_file():
         return
-    examples = load(DataPlan(source=data), "causal-language-modelling", 0)
+    examples = load(DataPlan(source=data), TASKS["causal-language-modelling"].form, 0)
     texts = list(dict.fromkeys(examples.texts))
     train, test = split(range(len(texts)), None, HELD_OUT, 0)
     tokenizer = learn([texts[i] for i in train], VOCABULARY - 1)
