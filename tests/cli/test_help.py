@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fedgrow
-from fedgrow.baselines import BASELINES
+from fedgrow.approaches import BASELINES
 from fedgrow.federated.simulate import ENGINES
 
 COMMANDS = ["demo", "families", "grow", "inspect", "simulate"]

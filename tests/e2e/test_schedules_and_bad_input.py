@@ -100,7 +100,7 @@ def test_fedavg_averages_only_what_is_the_same_everywhere(tmp_path):
     own = {"source": str(file), "image": "images", "label": "labels"}
     people = [PLAN["participants"][0] | {"data": own}, *PLAN["participants"][1:]]
     run_tiny(tmp_path / "run", participants=people, baselines=["fedavg"])
-    shared = RunFolder(tmp_path / "run").state["fedavg_shared"]
+    shared = read_json(RunFolder(tmp_path / "run").approach("fedavg") / "shared.json")
     assert "vit.embeddings.position_embeddings" not in shared  # 16 patches here, 4 there
     assert "vit.layers.0.mlp.fc1.weight" in shared
     assert not [name for name in shared if "classifier" in name]

@@ -109,6 +109,9 @@ class TrainingPlan(Frozen):
     decay: Literal["none", "linear"] = Field("none", description="of the rates after the warm-up")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: PositiveFloat = 1.0
+    proximal: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="pull of what is shared towards the round's start (FedProx's mu)"
+    )
     train_small: bool = Field(False, description="train the small weights too (they are never sent)")
     not_finite: Literal["stop", "skip"] = Field(
         "stop", description="what to do with a step whose loss is not finite"

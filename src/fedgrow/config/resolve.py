@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from transformers import AutoConfig
 
+from fedgrow.approaches import BASELINES
 from fedgrow.architectures import Family, Shape, families, family_of, shape_of
 from fedgrow.architectures.configuration import check_shape, new_config, with_rotary
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_config
-from fedgrow.baselines import BASELINES, TASKS_OF
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.federated.strategy import STRATEGIES, Rounds
@@ -31,9 +31,10 @@ def resolve(plan: Plan) -> Plan:
     _registered("strategy.name", plan.strategy.name, STRATEGIES)
     for baseline in plan.baselines:
         _registered("baselines", baseline, BASELINES)
-        if plan.task not in TASKS_OF.get(baseline, (plan.task,)):
+        tasks = BASELINES[baseline].tasks or (plan.task,)
+        if plan.task not in tasks:
             raise FedgrowError(
-                f"baselines: {baseline} fits {', '.join(TASKS_OF[baseline])}, not the plan's task {plan.task}; leave it out"
+                f"baselines: {baseline} fits {', '.join(tasks)}, not the plan's task {plan.task}; leave it out"
             )
     family, shapes = _models(plan)
     large = _settled("large", family, plan.large, shapes)

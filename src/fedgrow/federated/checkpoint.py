@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Checkpoints:
             for name in ("shared.safetensors", "strategy.safetensors"):
                 (self._path(checkpoint.server_round - 2) / name).unlink(missing_ok=True)
 
-    def rounds(self) -> list[dict[str, object]]:
+    def rounds(self) -> list[dict[str, Any]]:
         """Return the records of all rounds so far, in order."""
         return [
             read_json(p / "round.json")

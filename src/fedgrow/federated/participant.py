@@ -5,35 +5,35 @@ Nothing here knows of messages; ``client_app`` translates. Everything private st
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from fedgrow.approaches import APPROACHES, FED_GROW, Federated
+from fedgrow.approaches.rounds import count, steps_by_round
 from fedgrow.architectures import families, read
 from fedgrow.architectures.configuration import new_config
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_config, load_model, new_model, quiet
-from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan
+from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan, TrainingPlan
 from fedgrow.data.examples import Examples
 from fedgrow.data.split import split
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.state import PrivateState
 from fedgrow.growth.parity import Parity
 from fedgrow.methods import DualLigo, Learner, Phase, Tensors, WholeModel
-from fedgrow.methods.dual_ligo import global_operator
-from fedgrow.methods.scratch import scratch
 from fedgrow.report.model_card import model_card
 from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks import TASKS, Codec, Encoded, Task
 from fedgrow.tasks.models import load_for
-from fedgrow.training.loop import Fitted, evaluate, fit
+from fedgrow.training.flops import counted
+from fedgrow.training.loop import Fitted, Watch, evaluate, fit
 from fedgrow.training.parity import parity
 from fedgrow.training.seeds import DATA, INIT, TRAIN, derive
-
-SHARED_METHODS = ("dual-ligo", "fedavg")
 
 
 class Participant:
@@ -42,20 +42,25 @@ class Participant:
     Args:
         run: the run's folder.
         index: the participant's number in the plan.
-        method: what is federated: ``dual-ligo``, or ``fedavg`` (the large model from scratch, a baseline).
+        method: what is federated: ``dual-ligo``, or a baseline that the plan lists.
     """
 
-    def __init__(self, run: Path, index: int, method: str = "dual-ligo") -> None:
+    def __init__(self, run: Path, index: int, method: str = FED_GROW.name) -> None:
         self.run = RunFolder(run)
         self.plan: Plan = self.run.plan
-        if method != "dual-ligo" and method not in self.plan.baselines:
+        if method != FED_GROW.name and method not in self.plan.baselines:
             raise FedgrowError(f"method {method!r} is not in the plan; nothing of it may leave")
-        self.index, self.method = index, method
+        approach = APPROACHES[method]
+        if not isinstance(approach, Federated):
+            raise FedgrowError(f"method {method!r} is not federated; nothing of it may leave")
+        self.index, self.method, self.approach = index, method, approach
         self.entry: ParticipantPlan = self.plan.participants[index]
         self.name = self.entry.name
         self.task: Task = TASKS[self.plan.task]
         self.folder = self.run.participant(self.name)
-        own = self.folder if method == "dual-ligo" else self.run.baseline(method) / "participants" / self.name
+        own = (
+            self.folder if method == FED_GROW.name else self.run.approach(method) / "participants" / self.name
+        )
         self.state = PrivateState(own / "private" / "state")
 
     # its data
@@ -112,9 +117,10 @@ class Participant:
         trained = learner.materialise({}, fitted.private)
         record = {
             "shape": read(trained).shape.model_dump(),
-            "parameters": count_parameters(trained),
+            "parameters": count(trained),
             "metrics": metrics,
             "steps": plan.steps,
+            "flops": plan.steps * self.step_flops(learner, "joint"),
             "fresh_tensors": fresh,
             "examples": {"train": len(self.train_data), "test": len(self.test_data)},
             "labels": list(self.codec.labels),
@@ -155,42 +161,34 @@ class Participant:
     @cached_property
     def learner(self) -> Learner:
         """What this participant trains."""
-        if self.method == "dual-ligo":
-            return DualLigo(self.small_model, self.plan)
-        if self.method == "fedavg":
-            return scratch(self.small_model, self.plan, shared=self.run.state.get("fedavg_shared", ()))
-        raise FedgrowError(
-            f"method {self.method!r} is not federated; choose from {', '.join(SHARED_METHODS)}"
-        )
+        return self.approach.learner(self)
 
     @cached_property
     def shared_start(self) -> Tensors:
         """The shared tensors at the start: their names, shapes and types are what may leave."""
-        if self.method == "dual-ligo":  # follows from the plan alone, before there is a small model
-            return global_operator(self.plan, self.run.family).initial()
-        return self.learner.shared_start()
+        return self.approach.shared(self)
 
     def train_locally(self, shared: Mapping[str, Tensor]) -> Fitted:
         """Two-phase: train Local-LiGO and the head before the first round."""
         start = self.learner.private_start()
-        fitted = self.fit(self.learner, shared, start, "local", self.plan.schedule.local_steps, 0)
+        training = self.approach.training(self.plan.training)
+        steps = self.plan.schedule.local_steps
+        fitted = self.fit(self.learner, shared, start, "local", steps, 0, training=training)
         self.state.save(0, fitted.private)
         return fitted
 
     def train_round(self, shared: Mapping[str, Tensor], server_round: int) -> Fitted:
         """Train for one federated round and keep the private tensors; running a round again gives the same."""
-        schedule = self.plan.schedule
-        two_phase = schedule.kind == "two-phase"
-        steps = schedule.steps
-        if server_round == 1 and (not two_phase or self.method != "dual-ligo"):
-            steps += schedule.local_steps if two_phase else 0  # who has no first phase gets its steps here
+        before, *rounds = steps_by_round(self.approach.phases(self.plan), self.plan.schedule.rounds)
+        if server_round == 1 and not before:
             private: Tensors = self.learner.private_start()
         else:
             private = self.state.load(server_round - 1)
-        phase: Phase = "grow" if two_phase else "joint"
-        fitted = self.fit(self.learner, shared, private, phase, steps, server_round)
+        [(phase, steps)] = rounds[server_round - 1]
+        training = self.approach.training(self.plan.training)
+        fitted = self.fit(self.learner, shared, private, phase, steps, server_round, training=training)
         self.state.save(server_round, fitted.private)
-        return fitted
+        return replace(fitted, shared=self.learner.sent(fitted.shared, fitted.private))
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
         """Return loss and metrics on the participant's own held-out data after a round."""
@@ -205,7 +203,7 @@ class Participant:
             "small": {k: self.prepared[k] for k in ("shape", "parameters", "metrics")},
             "grown": {
                 "shape": read(model).shape.model_dump(),
-                "parameters": count_parameters(model),
+                "parameters": count(model),
                 "metrics": self.evaluate(self.learner, shared, private),
             },
             "start": {
@@ -250,8 +248,10 @@ class Participant:
         server_round: int,
         *,
         prepare: PreparePlan | None = None,
+        training: TrainingPlan | None = None,
+        watch: Watch | None = None,
     ) -> Fitted:
-        """Train a learner on this participant's data, with the seed of this round."""
+        """Train a learner on this participant's data, with the seed of this round; by default as the plan says."""
         seed = derive(self.plan.seed, INIT if prepare else TRAIN, self.index, server_round)
         try:
             fitted = fit(
@@ -261,10 +261,11 @@ class Participant:
                 self.train_data,
                 self.codec,
                 self.task,
-                self.plan.training,
+                training or self.plan.training,
                 phase=phase,
                 steps=steps,
                 seed=seed,
+                watch=watch,
             )
         except FedgrowError as error:
             when = "while its small model was readied" if prepare else f"in round {server_round}"
@@ -279,6 +280,19 @@ class Participant:
             )
         return fitted
 
+    def step_flops(self, learner: Learner, phase: Phase, training: TrainingPlan | None = None) -> int:
+        """Return the arithmetic of one step of a phase, counted while a step on this participant's data is made."""
+        shared, private = learner.shared_start(), learner.private_start()
+        plan = training or self.plan.training
+
+        def step() -> None:
+            fit(
+                learner, shared, private, self.train_data, self.codec, self.task, plan,
+                phase=phase, steps=1, seed=0,
+            )  # fmt: skip
+
+        return counted(step)
+
     def evaluate(
         self, learner: Learner, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]
     ) -> dict[str, float]:
@@ -290,8 +304,3 @@ class Participant:
                 f"participant {self.name}: {metrics} on its held-out data; lower the learning rates"
             )
         return metrics
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Count a model's parameters, tied ones once."""
-    return sum(p.numel() for p in model.parameters())

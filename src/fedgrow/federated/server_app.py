@@ -7,16 +7,15 @@ from time import monotonic, sleep
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
-from torch import Tensor
 
+from fedgrow.approaches import APPROACHES, FED_GROW, Federated
+from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT
 from fedgrow.exchange.meter import MeteredGrid
-from fedgrow.exchange.records import to_record
+from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
 from fedgrow.federated.strategy import Rounds, in_order, metrics_of, readdress
-from fedgrow.methods.dual_ligo import global_operator
-from fedgrow.runs.atomic import read_tensors
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 
@@ -39,10 +38,12 @@ class Federation:
         self.run_folder = RunFolder(run)
         self.plan = self.run_folder.plan
         self.method = method
-        self.checkpoints = Checkpoints(run if method == "dual-ligo" else self.run_folder.baseline(method))
-        self.rounds = Rounds(
-            self.plan.strategy.name, len(self.plan.participants), dict(self.plan.strategy.options)
-        )
+        approach = APPROACHES[method]
+        assert isinstance(approach, Federated)
+        self.approach = approach
+        self.checkpoints = Checkpoints(self.run_folder.approach(method))
+        strategy = approach.strategy(self.plan)
+        self.rounds = Rounds(strategy.name, len(self.plan.participants), dict(strategy.options))
         self.grid = MeteredGrid(grid)
 
     def run(self) -> None:
@@ -58,7 +59,7 @@ class Federation:
             self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
         while last.server_round < total:
             last = self._round(last.server_round + 1, to_record(last.arrays))
-        if self.method == "dual-ligo" and last.total_up is None:
+        if self.approach is FED_GROW and last.total_up is None:
             self._ask(SAVE, total, to_record(last.arrays))
             self.checkpoints.write(replace(last, total_up=self.grid.up, total_down=self.grid.down))
             self._emit("saved")
@@ -67,28 +68,44 @@ class Federation:
         """Have the small models readied, and with them, in two phases, Local-LiGO."""
         self._ask(PREPARE, 0, None)
         self._emit("prepared")
-        arrays = to_record(self._start())
-        if self.plan.schedule.kind == "two-phase" and self.method == "dual-ligo":
+        arrays = to_record(self.approach.start(self.run_folder))
+        if len(self.approach.phases(self.plan)) > 1:
             self._ask(LOCAL, 0, arrays)
         return self._checkpoint(0, arrays, {})
 
-    def _start(self) -> dict[str, Tensor]:
-        """Return what everyone starts from: it follows from the plan, or a baseline has laid it down."""
-        if self.method == "dual-ligo":
-            return global_operator(self.plan, self.run_folder.family).initial()
-        return read_tensors(self.run_folder.baseline(self.method) / "start.safetensors")
-
     def _round(self, server_round: int, arrays: ArrayRecord) -> Checkpoint:
-        replies = self._exchange(self.rounds.train(server_round, arrays, self.grid))
-        arrays = self.rounds.aggregate(server_round, replies)
+        messages = self.rounds.train(server_round, arrays, self.grid)
+        replies = self._exchange(self._cut(messages, arrays, server_round))
+        arrays = self._aggregate(server_round, arrays, replies)
         losses = _by_participant(replies, "loss")
-        replies = self._exchange(self.rounds.evaluate(server_round, arrays, self.grid))
+        messages = self.rounds.evaluate(server_round, arrays, self.grid)
+        replies = self._exchange(self._cut(messages, arrays, server_round))
         metrics = {
             name: _by_participant(replies, name)
             for name in sorted(metrics_of(replies[0]))
             if name not in (PARTICIPANT, WEIGHT)
         }
         return self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
+
+    def _cut(self, messages: list[Message], held: ArrayRecord, server_round: int) -> list[Message]:
+        """Give every participant its part of what the server holds, where an approach sends parts."""
+        nodes = sorted(self.grid.get_node_ids())
+        arrays = from_record(held)
+        for message in messages:
+            index = nodes.index(message.metadata.dst_node_id)
+            part = self.approach.down(self.run_folder, arrays, index, server_round)
+            if part is not arrays:
+                message.content[ARRAYS] = to_record(part)
+        return messages
+
+    def _aggregate(self, server_round: int, held: ArrayRecord, replies: list[Message]) -> ArrayRecord:
+        sent = {}
+        for reply in replies:
+            metrics = metrics_of(reply)
+            arrays = from_record(reply.content.array_records[ARRAYS])
+            sent[int(metrics[PARTICIPANT])] = Sent(arrays, int(metrics[WEIGHT]))  # type: ignore[arg-type]
+        own = self.approach.aggregate(self.run_folder, from_record(held), sent, server_round)
+        return self.rounds.aggregate(server_round, replies) if own is None else to_record(own)
 
     def _ask(self, message_type: str, server_round: int, arrays: ArrayRecord | None) -> list[Message]:
         content = RecordDict(

@@ -5,16 +5,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fedgrow.baselines import BASELINES
+from fedgrow.approaches import FED_GROW
 from fedgrow.config.plan import Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
-from fedgrow.federated.client_app import app as client_app
+from fedgrow.federated.carry_out import carry_out
 from fedgrow.federated.client_app import participant
-from fedgrow.federated.local_grid import Tap, run_local
-from fedgrow.federated.server_app import app as server_app
+from fedgrow.federated.local_grid import Tap
 from fedgrow.report.summary import write_results
-from fedgrow.runs.atomic import read_json, write_json
+from fedgrow.runs.atomic import read_json
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder, forget_sources
 
@@ -48,9 +47,10 @@ def simulate(
     run.note(state="running", engine=engine)
     began = time.time()
     try:
-        _federate(run, engine, tap)
+        carry_out(run, FED_GROW.name, engine, tap)
         for name in run.plan.baselines:
-            _baseline(run, name)
+            emit(run.path, "baseline", name=name, participants=len(run.plan.participants))
+            carry_out(run, name)
         summary = write_results(run)
     except KeyboardInterrupt:
         run.note(state="interrupted")
@@ -85,26 +85,6 @@ def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> 
     if plan is None:
         raise FedgrowError("a plan is needed to start a run")
     return RunFolder.create(out, resolve(plan), engine)
-
-
-def _federate(run: RunFolder, engine: str, tap: Tap | None) -> None:
-    config: dict[str, str | int] = {"run": str(run.path), "method": "dual-ligo"}
-    count = len(run.plan.participants)
-    if engine == "ray":
-        from fedgrow.federated.ray_engine import run_ray
-
-        run_ray(count, config, run.path)
-    else:
-        run_local(server_app, client_app, count, config, tap)
-
-
-def _baseline(run: RunFolder, name: str) -> None:
-    """Run one baseline, unless an earlier part of this run already did."""
-    result = run.baseline(name) / "result.json"
-    if not result.is_file():
-        emit(run.path, "baseline", name=name, participants=len(run.plan.participants))
-        metrics = BASELINES[name](run)
-        write_json(result, {"participants": dict(zip(run.plan.names, metrics, strict=True))})
 
 
 def _why(run: RunFolder, error: Exception, began: float) -> str:

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgrow.architectures.outputs import tensor_of
+
+if TYPE_CHECKING:
+    from fedgrow.tasks.base import Task
 
 Tensors = dict[str, Tensor]
 Phase = Literal["local", "grow", "joint"]
@@ -49,6 +52,29 @@ class Learner(ABC):
     @abstractmethod
     def materialise(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> nn.Module:
         """Return an ordinary Hugging Face model that holds its own weights."""
+
+    def loss(
+        self,
+        task: "Task",
+        weights: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        inputs: Mapping[str, Tensor],
+        targets: Any,
+    ) -> Tensor:
+        """Return what a training step makes smaller: the task's loss, unless a method has more to say.
+
+        Args:
+            task: the task.
+            weights: the model's weights, from ``weights``.
+            state: all shared and private tensors as they are.
+            inputs: the model's keyword arguments.
+            targets: what it should say.
+        """
+        return task.loss(self.logits(weights, inputs, training=True), targets)
+
+    def sent(self, shared: Tensors, private: Tensors) -> Tensors:
+        """Return what goes to the server after a round of training: the shared tensors."""
+        return shared
 
     def logits(
         self, weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor], *, training: bool

@@ -2,17 +2,22 @@
 
 from typing import Any
 
-from fedgrow.baselines import DESCRIPTIONS
+from fedgrow.approaches import BASELINES, Federated
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.growth import OPERATORS
 from fedgrow.report.markdown_table import table
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks import TASKS
 
-FEDAVG_NOTE = (
-    "The baseline `fedavg` is another federation, simulated beside: there the large model's body itself travels, "
-    "which is what Fed-Grow avoids. Its bytes are not in the figures above; leave it out where even a baseline may not."
-)
+
+def other_federations(plan: Plan) -> list[str]:
+    """Say what travels in those baselines that are federations themselves."""
+    return [
+        f"The baseline `{name}` is another federation, simulated beside: there {BASELINES[name].travels} travels. "
+        "Its bytes are not in the figures above; leave it out where even a baseline may not."
+        for name in plan.baselines
+        if isinstance(BASELINES[name], Federated)
+    ]
 
 
 def report(run: RunFolder, summary: dict[str, Any]) -> str:
@@ -54,7 +59,7 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
         f"{summary['parameters']['global_operator'] / summary['parameters']['large']:.2%} of the large model's "
         f"{summary['parameters']['large']:,}) and the listed metrics. Small models, heads, Local-LiGO "
         f"(at most {summary['parameters']['local_operator']:,} numbers) and data stayed in `participants/NAME/private`.",
-        *(["", FEDAVG_NOTE] if "fedavg" in plan.baselines else []),
+        *(line for note in other_federations(plan) for line in ("", note)),
         "",
     ]
     return "\n".join(lines)
@@ -74,7 +79,7 @@ def method_rows(summary: dict[str, Any], metrics: tuple[str, ...], higher: bool)
         "small models, as they came": summary["small"],
         "grown, at start": summary["start"],
         "**grown together (Fed-Grow)**": summary["grown"],
-        **{DESCRIPTIONS[name]: values for name, values in summary["baselines"].items()},
+        **{BASELINES[name].title: values for name, values in summary["baselines"].items()},
     }
     head = ["method", *(f"{m} (mean ± sd over participants)" for m in metrics), f"worst {metrics[0]}"]
     rows = [
@@ -135,7 +140,7 @@ def verdict(summary: dict[str, Any], metric: str, higher: bool) -> str:
     grown = summary["grown"]["metrics_mean"][metric]
     others = {
         "the small models as they came": summary["small"],
-        **{DESCRIPTIONS[n]: v for n, v in summary["baselines"].items()},
+        **{BASELINES[n].title: v for n, v in summary["baselines"].items()},
     }
     parts = []
     for name, values in others.items():

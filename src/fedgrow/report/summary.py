@@ -11,6 +11,7 @@ from fedgrow.methods.ligo import make_operator
 from fedgrow.report.markdown import report
 from fedgrow.runs.atomic import read_json, write_arrays, write_folder, write_json, write_text
 from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.outcome import read_outcome
 
 
 def write_results(run: RunFolder) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def summarise(run: RunFolder) -> dict[str, Any]:
     ]
     baselines = {}
     for name in plan.baselines:
-        result = read_json(run.baseline(name) / "result.json")["participants"]
+        result = read_outcome(run, name).metrics
         baselines[name] = statistics([result[n] for n in plan.names]) | {"participants": result}
     arrays = [
         {"name": n, "shape": list(a.shape), "dtype": str(a.dtype)} for n, a in sorted(last.arrays.items())

@@ -108,9 +108,9 @@ class RunFolder:
         """Return a participant's folder."""
         return self.path / "participants" / name
 
-    def baseline(self, name: str) -> Path:
-        """Return a baseline's folder."""
-        return self.path / "baselines" / name
+    def approach(self, name: str) -> Path:
+        """Return an approach's folder: the run's own for Fed-Grow, one beside for a baseline."""
+        return self.path if name == "dual-ligo" else self.path / "baselines" / name
 
     def shard(self, name: str) -> Examples:
         """Return a participant's examples: its own data, or its share of the plan's."""

@@ -83,6 +83,7 @@ def fit(
         fused=True,
     )
     trained = [state[n] for g in groups for n in g.names]
+    held = {n: shared[n].detach() for g in groups for n in g.names if n in shared}
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(plan, steps))
     rng = np.random.default_rng(seed)
     batches = _batches(len(data), plan.batch_size, rng)
@@ -91,7 +92,9 @@ def fit(
         for step in range(steps):
             inputs, targets = codec.batch(data, next(batches))
             weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
-            loss = task.loss(learner.logits(weights, inputs, training=True), targets)
+            loss = learner.loss(task, weights, state, inputs, targets)
+            if plan.proximal and held:
+                loss = loss + _pull(plan.proximal, held, state)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             value = float(loss.detach())
@@ -121,6 +124,11 @@ def fit(
         float(np.mean(losses)) if losses else 0.0,
         skipped,
     )
+
+
+def _pull(mu: float, held: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Tensor:
+    """Return FedProx's proximal term: mu / 2 times the squared distance of what is shared from the round's start."""
+    return mu / 2 * torch.stack([(state[n] - start).square().sum() for n, start in held.items()]).sum()
 
 
 def _rate(plan: TrainingPlan, steps: int) -> Callable[[int], float]:

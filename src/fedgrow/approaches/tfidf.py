@@ -1,22 +1,31 @@
 """TF-IDF with logistic regression on each participant's own texts: what a transformer has to be worth more than."""
 
+from typing import TYPE_CHECKING
+
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from fedgrow.federated.client_app import participant
-from fedgrow.runs.folder import RunFolder
+from fedgrow.approaches.base import Alone, Ended
 from fedgrow.tasks.classification import quality
 
-TASKS = ("sequence-classification",)
+if TYPE_CHECKING:
+    from fedgrow.federated.participant import Participant
 
 
-def run(folder: RunFolder) -> list[dict[str, float]]:
-    """Return every participant's metrics; the plan's task must be one of ``TASKS``."""
-    results = []
-    for index in range(len(folder.plan.participants)):
-        train, test = participant(str(folder.path), index, "dual-ligo").raw_data
+class TfIdf(Alone):
+    """TF-IDF with logistic regression."""
+
+    name = "tfidf"
+    title = "TF-IDF with logistic regression on the participant's own shard"
+    from_small = False
+    tasks = ("sequence-classification",)
+
+    def run(self, site: "Participant") -> Ended:
+        """Fit and evaluate."""
+        train, test = site.raw_data
         assert train.labels is not None
+        size = 0
         if len(set(train.labels)) == 1:  # nothing to fit: the one class is the answer
             predicted = [train.labels[0]] * len(test)
         else:
@@ -24,5 +33,6 @@ def run(folder: RunFolder) -> list[dict[str, float]]:
                 TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=1000, C=10.0)
             )
             predicted = list(model.fit(train.texts, train.labels).predict(test.texts))
-        results.append(quality(test.labels, predicted))
-    return results
+            size = model[-1].coef_.size + model[-1].intercept_.size
+        metrics = quality(test.labels, predicted)
+        return Ended(metrics, [], [], trained=size, model=0)

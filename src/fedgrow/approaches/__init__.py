@@ -1,0 +1,30 @@
+"""Fed-Grow and what it is measured against, one approach per file; add one by adding a file and a line here.
+
+Every approach has the same seeds, shards, readied small models and budget of steps.
+"""
+
+from fedgrow.approaches.base import Alone, Approach, Ended, Federated, Outcome, Together
+from fedgrow.approaches.fed_grow import FedGrow
+from fedgrow.approaches.fedavg import FedAvg
+from fedgrow.approaches.fedprox import FedProx
+from fedgrow.approaches.independent import Independent
+from fedgrow.approaches.small import Small
+from fedgrow.approaches.tfidf import TfIdf
+
+FED_GROW = FedGrow()
+BASELINES: dict[str, Approach] = {
+    approach.name: approach for approach in (Small(), Independent(), FedAvg(), FedProx(), TfIdf())
+}
+APPROACHES: dict[str, Approach] = {FED_GROW.name: FED_GROW} | BASELINES
+
+__all__ = [
+    "APPROACHES",
+    "BASELINES",
+    "FED_GROW",
+    "Alone",
+    "Approach",
+    "Ended",
+    "Federated",
+    "Outcome",
+    "Together",
+]

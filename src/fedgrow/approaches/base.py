@@ -1,0 +1,160 @@
+"""What an approach is: one way for every participant to get a model, with the same data, seeds and budget of steps.
+
+Fed-Grow is one of them; the others are what it is measured against.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from fedgrow.config.plan import Plan, StrategyPlan, TrainingPlan
+from fedgrow.methods.base import Learner, Phase, Tensors
+
+if TYPE_CHECKING:
+    from fedgrow.federated.participant import Participant
+    from fedgrow.runs.folder import RunFolder
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Where one participant ended, and what its training cost.
+
+    Attributes:
+        metrics: loss and metrics on its held-out data, at the end.
+        curve: the same after every round; shorter where an approach has no rounds.
+        flops: arithmetic of its training so far, after every round (forward and backward, operators included).
+        trained: numbers that it trains.
+        model: parameters of the model that it ends with; 0 where that is no network.
+    """
+
+    metrics: Metrics
+    curve: list[Metrics]
+    flops: list[int]
+    trained: int
+    model: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an approach reached and what it cost.
+
+    Attributes:
+        participants: where everyone ended, by name.
+        bytes_up: serialised bytes from participants, after every round; empty where nothing travels.
+        bytes_down: likewise, to participants.
+        shared: numbers that a participant sends in a round.
+    """
+
+    participants: dict[str, Ended]
+    bytes_up: list[int]
+    bytes_down: list[int]
+    shared: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``outcome.json`` holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Outcome":
+        """Return what ``to_json`` was made of."""
+        people = {name: Ended(**ended) for name, ended in value["participants"].items()}
+        return cls(**value | {"participants": people})
+
+    @property
+    def metrics(self) -> dict[str, Metrics]:
+        """Everyone's metrics at the end."""
+        return {name: ended.metrics for name, ended in self.participants.items()}
+
+
+class Sent(NamedTuple):
+    """What a participant sent after a round, and on how many examples it was trained."""
+
+    arrays: Tensors
+    examples: int
+
+
+class Approach(ABC):
+    """One way for every participant to get a model.
+
+    Attributes:
+        name: its name in plans and folders.
+        title: what it is, for tables.
+        travels: what leaves a participant.
+        tasks: the tasks that it fits; None for every task.
+        from_small: whether it begins with the readied small models, whose readying is then part of its cost.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    travels: ClassVar[str] = "nothing"
+    tasks: ClassVar[tuple[str, ...] | None] = None
+    from_small: ClassVar[bool] = True
+
+
+class Alone(Approach):
+    """Every participant by itself."""
+
+    @abstractmethod
+    def run(self, site: "Participant") -> Ended:
+        """Train and evaluate one participant."""
+
+
+class Together(Approach):
+    """All data in one place: no federation at all."""
+
+    @abstractmethod
+    def run(self, sites: Sequence["Participant"]) -> list[Ended]:
+        """Train once, evaluate for every participant."""
+
+
+class Federated(Approach):
+    """Participants train in rounds, and what they share is averaged between them."""
+
+    @abstractmethod
+    def learner(self, site: "Participant") -> Learner:
+        """Return what a participant trains."""
+
+    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+        """Settle before the first round what all have to know; written to the approach's folder."""
+
+    @abstractmethod
+    def start(self, run: "RunFolder") -> Tensors:
+        """Return the shared tensors that the server begins with."""
+
+    def shared(self, site: "Participant") -> Tensors:
+        """Return the shared tensors as one participant has them: their names, shapes and types are what may leave."""
+        return site.learner.shared_start()
+
+    def training(self, plan: TrainingPlan) -> TrainingPlan:
+        """Return how participants train."""
+        return plan
+
+    def strategy(self, plan: Plan) -> StrategyPlan:
+        """Return how the server averages."""
+        return StrategyPlan()
+
+    def down(self, run: "RunFolder", held: Tensors, participant: int, server_round: int) -> Tensors:
+        """Return what is sent to one participant, for a round, of all that the server holds."""
+        return held
+
+    def aggregate(
+        self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
+    ) -> Tensors | None:
+        """Return what the server holds after a round; None leaves it to Flower's strategy.
+
+        Args:
+            run: the run.
+            held: what the server held before the round.
+            sent: what came back, by participant.
+            server_round: the round.
+        """
+        return None
+
+    def phases(self, plan: Plan) -> list[tuple[Phase, int]]:
+        """Return the phases of training in order, with their steps; the last is spread over the rounds."""
+        schedule = plan.schedule
+        local = schedule.local_steps if schedule.kind == "two-phase" else 0
+        return [("joint", local + schedule.rounds * schedule.steps)]

@@ -1,0 +1,107 @@
+"""Carry out one approach of a run: over an engine where it is federated, else participant by participant."""
+
+from collections.abc import Sequence
+
+import torch
+
+from fedgrow.approaches import APPROACHES, FED_GROW, Alone, Ended, Federated, Outcome, Together
+from fedgrow.approaches.rounds import count, flops_by_round, steps_by_round, trained
+from fedgrow.federated.checkpoint import Checkpoints
+from fedgrow.federated.client_app import app as client_app
+from fedgrow.federated.client_app import participant
+from fedgrow.federated.local_grid import Tap, run_local
+from fedgrow.federated.participant import Participant
+from fedgrow.federated.server_app import app as server_app
+from fedgrow.methods import Tensors
+from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.outcome import has_outcome, read_outcome, write_outcome
+from fedgrow.training.loop import one_thread
+
+
+def carry_out(run: RunFolder, name: str, engine: str = "local", tap: Tap | None = None) -> Outcome:
+    """Carry out an approach, unless an earlier part of this run already did, and keep what came of it.
+
+    Args:
+        run: the run.
+        name: the approach.
+        engine: what carries Fed-Grow's messages (``local`` or ``ray``); baselines are carried in this process.
+        tap: sees the bytes of Fed-Grow's messages (local engine only).
+    """
+    if has_outcome(run, name):
+        return read_outcome(run, name)
+    approach = APPROACHES[name]
+    if isinstance(approach, Federated):
+        if approach is not FED_GROW:
+            approach.settle(run, prepared_sites(run))
+        _federate(run, name, engine, tap if approach is FED_GROW else None)
+        with one_thread():
+            outcome = _federated(run, approach)
+    else:
+        sites = prepared_sites(run)
+        with one_thread():
+            if isinstance(approach, Alone):
+                ended = [approach.run(site) for site in sites]
+            else:
+                assert isinstance(approach, Together)
+                ended = approach.run(sites)
+        outcome = Outcome(dict(zip(run.plan.names, ended, strict=True)), [], [], 0)
+    write_outcome(run, name, outcome)
+    return outcome
+
+
+def prepared_sites(run: RunFolder) -> list[Participant]:
+    """Return all participants, each with its small model readied."""
+    sites = [participant(str(run.path), i, FED_GROW.name) for i in range(len(run.plan.participants))]
+    for site in sites:
+        with one_thread():
+            site.prepare()
+    return sites
+
+
+def _federate(run: RunFolder, name: str, engine: str, tap: Tap | None) -> None:
+    config: dict[str, str | int] = {"run": str(run.path), "method": name}
+    people = len(run.plan.participants)
+    if engine == "ray" and name == FED_GROW.name:
+        from fedgrow.federated.ray_engine import run_ray
+
+        run_ray(people, config, run.path)
+    else:
+        run_local(server_app, client_app, people, config, tap)
+
+
+def _federated(run: RunFolder, approach: Federated) -> Outcome:
+    """Gather what a federation left on disk: the server's checkpoints and every participant's own state."""
+    checkpoints = Checkpoints(run.approach(approach.name))
+    last, records = checkpoints.last(), checkpoints.rounds()[1:]
+    assert last is not None
+    end = {name: torch.from_numpy(array) for name, array in last.arrays.items()}
+    sites = [participant(str(run.path), i, approach.name) for i in range(len(run.plan.participants))]
+    curves = [[_of(record["metrics"], i, run.plan.metrics) for record in records] for i in range(len(sites))]
+    ended = {
+        site.name: _ended(site, end, last.server_round, curve)
+        for site, curve in zip(sites, curves, strict=True)
+    }
+    return Outcome(
+        ended,
+        [int(record["bytes_up"]) for record in records],
+        [int(record["bytes_down"]) for record in records],
+        sum(t.numel() for t in sites[0].shared_start.values()),
+    )
+
+
+def _of(metrics: dict[str, list[float]], index: int, names: Sequence[str]) -> dict[str, float]:
+    return {name: metrics[name][index] for name in names}
+
+
+def _ended(site: Participant, shared: Tensors, server_round: int, curve: list[dict[str, float]]) -> Ended:
+    learner, approach = site.learner, site.approach
+    private = site.state.load(server_round)
+    mine = approach.down(site.run, shared, site.index, server_round)
+    rounds = steps_by_round(approach.phases(site.plan), site.plan.schedule.rounds)
+    return Ended(
+        metrics=site.evaluate(learner, mine, private),
+        curve=curve,
+        flops=flops_by_round(site, learner, rounds, approach.training(site.plan.training)),
+        trained=trained(learner),
+        model=count(learner.materialise(mine, private)),
+    )

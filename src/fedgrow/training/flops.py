@@ -1,0 +1,30 @@
+"""Arithmetic of a training step, counted by torch while it is carried out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+
+def counted(work: Callable[[], object]) -> int:
+    """Carry something out and return its floating-point operations: products of matrices, convolutions and attention.
+
+    A multiplication with its addition counts as two. Elementwise work (activations, AdamW's own) is not counted.
+    """
+    ops = torch.ops.aten
+    mapping = {  # the counter does not know the CPU's fused attention
+        ops._scaled_dot_product_flash_attention_for_cpu: _attention,
+        ops._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
