@@ -97,7 +97,7 @@ def test_without_key_and_value_it_is_refused(setting):
     ],
 )
 def test_a_way_that_leads_nowhere_is_refused(setting):
-    assert "does not lead to a setting of the plan" in refusal(setting)
+    assert "does not lead to a setting" in refusal(setting)
 
 
 def test_a_value_that_is_not_yaml_is_refused():

@@ -47,4 +47,4 @@ def main(
 
 
 # Each command registers itself on import.
-from fedgrow.cli import demo, families, grow, inspect, learn, simulate  # noqa: E402, F401
+from fedgrow.cli import compare, demo, families, grow, inspect, learn, simulate  # noqa: E402, F401

@@ -1,17 +1,20 @@
 """Read a plan: YAML, settings from the command line over it, and errors that name the setting."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fedgrow.config.plan import Plan
-from fedgrow.config.shipped import shipped_plans
+from fedgrow.config.shipped import shipped_plans, shipped_studies
+from fedgrow.config.study import Study
 from fedgrow.errors import FedgrowError
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
@@ -24,33 +27,13 @@ def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     Raises:
         FedgrowError: the file is missing or not YAML, or a setting is wrong; the text names it.
     """
-    file = Path(path)
-    if not file.is_file():
-        shipped = shipped_plans().get(str(path))
-        if shipped is None:
-            raise FedgrowError(
-                f"plan {str(path)!r}: no such file; give a YAML file or a shipped plan ({', '.join(shipped_plans())})"
-            )
-        file = shipped
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FedgrowError(f"plan {str(path)!r} cannot be read as UTF-8 text: {error}") from None
+    file, text = _read(path, shipped_plans(), "plan")
     return parse_plan(text, str(path), file.parent, overrides)
 
 
 def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Plan:
     """Check a plan's text; local paths in it count from ``folder`` or from the working directory."""
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        at = f" at line {where.line + 1}" if where else ""
-        raise FedgrowError(
-            f"plan {name!r} is not valid YAML{at}: {getattr(error, 'problem', error)}"
-        ) from None
-    if not isinstance(raw, dict):
-        raise FedgrowError(f"plan {name!r} holds {type(raw).__name__}, expected settings (key: value)")
+    raw = _settings(text, f"plan {name!r}")
     for override in overrides:
         _set(raw, override)
     paths = raw.pop("paths", None) or {}
@@ -63,14 +46,67 @@ def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()
     return plan.resolve_path(Path.cwd()).resolve_path(folder)
 
 
-def validate(model: type[Plan], raw: Any, what: str) -> Plan:
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Read and check a study; plans and paths in it count from its folder or from the working directory.
+
+    Args:
+        path: a YAML file, or the name of a shipped study (see ``shipped_studies``).
+        overrides: ``dotted.key=value`` settings, the value in YAML.
+
+    Raises:
+        FedgrowError: the file is missing or not YAML, or a setting is wrong; the text names it.
+    """
+    file, text = _read(path, shipped_studies(), "study")
+    raw = _settings(text, f"study {str(path)!r}")
+    for override in overrides:
+        _set(raw, override)
+    study = validate(Study, raw, f"study {str(path)!r}")
+
+    def local(value: str) -> str:
+        beside = file.parent / Path(value).expanduser()
+        return str(beside.resolve()) if beside.exists() else value
+
+    tasks = {n: t.model_copy(update={"plan": t.plan and local(t.plan)}) for n, t in study.tasks.items()}
+    paths = {name: local(value) for name, value in study.paths.items()}
+    return study.model_copy(update={"plan": study.plan and local(study.plan), "paths": paths, "tasks": tasks})
+
+
+def _read(path: str | Path, shipped: Mapping[str, Path], what: str) -> tuple[Path, str]:
+    file = Path(path)
+    if not file.is_file():
+        if str(path) not in shipped:
+            raise FedgrowError(
+                f"{what} {str(path)!r}: no such file; give a YAML file or a shipped {what} ({', '.join(shipped)})"
+            )
+        file = shipped[str(path)]
+    try:
+        return file, file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FedgrowError(f"{what} {str(path)!r} cannot be read as UTF-8 text: {error}") from None
+
+
+def _settings(text: str, what: str) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        at = f" at line {where.line + 1}" if where else ""
+        raise FedgrowError(f"{what} is not valid YAML{at}: {getattr(error, 'problem', error)}") from None
+    if not isinstance(raw, dict):
+        raise FedgrowError(f"{what} holds {type(raw).__name__}, expected settings (key: value)")
+    return raw
+
+
+def validate(model: type[M], raw: Any, what: str) -> M:
     """Validate settings, turning the first errors into one text that names each setting."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         lines = []
         for item in _told(error)[:5]:
-            setting = ".".join(str(part) for part in item["loc"] if not _is_branch(part)) or "plan"
+            setting = (
+                ".".join(str(part) for part in item["loc"] if not _is_branch(part)) or what.partition(" ")[0]
+            )
             found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
             lines.append(f"  {setting}: {item['msg'].removeprefix('Value error, ')}{found}")
         raise FedgrowError(f"{what} is not valid:\n" + "\n".join(lines)) from None
@@ -128,4 +164,4 @@ def _set(raw: dict[str, Any], override: str) -> None:
         else:
             node[leaf] = setting
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise FedgrowError(f"--set {override!r}: {key!r} does not lead to a setting of the plan") from None
+        raise FedgrowError(f"--set {override!r}: {key!r} does not lead to a setting") from None

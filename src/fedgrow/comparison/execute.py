@@ -1,0 +1,107 @@
+"""One piece of work of a study, in a process of its own, so that its peak memory is its own."""
+
+import resource
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fedgrow.config.load import parse_plan
+from fedgrow.config.plan import Plan
+from fedgrow.errors import FedgrowError
+from fedgrow.federated.carry_out import carry_out, prepared_sites
+from fedgrow.federated.simulate import forget
+from fedgrow.runs.atomic import read_json, write_json
+from fedgrow.runs.environment import environment
+from fedgrow.runs.folder import RunFolder
+
+DONE = "done.json"
+
+
+def is_done(folder: Path) -> bool:
+    """Tell whether a piece of work is done."""
+    return (folder / DONE).is_file()
+
+
+def prepare(folder: Path, plan_text: str) -> None:
+    """Deal out the data of a setting and ready its small models; all its experiments begin with these."""
+    if is_done(folder):
+        return
+    run = _run(folder, plan_text)
+    prepared_sites(run)
+    write_json(folder / DONE, {})
+
+
+def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> None:
+    """Carry out one approach with the small models of its setting, and keep what it came to and what it cost.
+
+    An experiment that was stopped goes on from its last round.
+
+    Args:
+        folder: the experiment's folder.
+        setting: the folder of its setting.
+        approach: what to carry out.
+        plan_text: the experiment's plan, in YAML.
+    """
+    if is_done(folder):
+        return
+    run = _run(folder, plan_text)
+    _same_data(run, RunFolder(setting))
+    for name in run.plan.names:
+        small, source = (r.participant(name) / "private" / "small" for r in (run, RunFolder(setting)))
+        if not small.exists():
+            shutil.copytree(source, small)
+    began = time.perf_counter()
+    outcome = carry_out(run, approach)
+    seconds = time.perf_counter() - began
+    readied = [read_json(run.participant(n) / "private" / "small" / "prepared.json") for n in run.plan.names]
+    record = {
+        "seconds": seconds,
+        "peak_memory": _peak_memory(),
+        "readying_flops": [r["flops"] for r in readied],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": environment(),
+        "outcome": outcome.to_json(),
+    }
+    write_json(folder / DONE, record)
+
+
+def _run(folder: Path, plan_text: str) -> RunFolder:
+    """Open a run where an earlier process left it, or begin one."""
+    forget()
+    plan = _plan(plan_text)
+    if not (folder / "run.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # nothing whole is in it
+        return RunFolder.create(folder, plan, "local")
+    run = RunFolder(folder)
+    if run.plan != plan:
+        raise FedgrowError(
+            f"{folder} holds an experiment with another plan; choose another --out, or remove this folder"
+        )
+    run.check_data()
+    return run
+
+
+def _plan(text: str) -> Plan:
+    return parse_plan(text, "experiment", Path.cwd())
+
+
+def _same_data(run: RunFolder, setting: RunFolder) -> None:
+    if run.state["data"] != setting.state["data"] or run.partition != setting.partition:
+        raise FedgrowError(
+            f"{run.path}: its data is not that of its setting {setting.path}; did a source change? "
+            "Begin anew with another --out"
+        )
+
+
+def _peak_memory() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """Return what a finished experiment left."""
+    return read_json(folder / DONE)

@@ -1,0 +1,114 @@
+"""From a study to its experiments: one plan for every method, task, partition and seed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from fedgrow.approaches import APPROACHES, BASELINES
+from fedgrow.config.load import load_plan, parse_plan
+from fedgrow.config.plan import Plan
+from fedgrow.config.resolve import resolve
+from fedgrow.config.study import Settings, Study
+from fedgrow.errors import FedgrowError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What methods are compared on: a task, a partition and a seed, and the resolved plan of these."""
+
+    task: str
+    partition: str
+    seed: int
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """The setting's folder."""
+        return f"{self.task}-{self.partition}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One method in one setting."""
+
+    method: str
+    approach: str
+    setting: Setting
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """The experiment's folder."""
+        return f"{self.method}/{self.setting.name}"
+
+
+def settings(study: Study) -> list[Setting]:
+    """Return the settings of a study, seed by seed, so that an early stop leaves whole comparisons.
+
+    Raises:
+        FedgrowError: a plan is wrong; the text names the setting.
+    """
+    found = []
+    for seed in study.seeds:
+        for task, entry in study.tasks.items():
+            for partition, dealt in study.partitions.items():
+                changes = (
+                    {f"paths.{name}": path for name, path in study.paths.items()}
+                    | study.set
+                    | entry.set
+                    | {f"partition.{key}": value for key, value in dealt.items()}
+                    | {"seed": seed, "baselines": []}
+                )
+                plan = _plan(entry.plan or study.plan or "", changes, f"{task}, {partition}, seed {seed}")
+                found.append(Setting(task, partition, seed, plan))
+    return found
+
+
+def experiments(study: Study, setting: Setting) -> list[Experiment]:
+    """Return the experiments of a setting: its plan, with what each method sets.
+
+    Methods whose approach does not fit the setting's task are left out.
+
+    Raises:
+        FedgrowError: an approach is unknown, or a method's settings are wrong; the text names the method.
+    """
+    found = []
+    for name, method in study.methods.items():
+        if method.approach not in APPROACHES:
+            raise FedgrowError(
+                f"methods.{name}.approach: {method.approach!r} is unknown; choose from {', '.join(APPROACHES)}"
+            )
+        if not fits(method.approach, setting.plan.task):
+            continue
+        listed = {"baselines": [method.approach] if method.approach in BASELINES else []}
+        plan = _changed(setting.plan, method.set | listed, f"methods.{name} on {setting.name}")
+        found.append(Experiment(name, method.approach, setting, plan))
+    return found
+
+
+def fits(approach: str, task: str) -> bool:
+    """Tell whether an approach fits a task."""
+    tasks = APPROACHES[approach].tasks
+    return tasks is None or task in tasks
+
+
+def _plan(source: str, changes: Settings, what: str) -> Plan:
+    try:
+        return resolve(load_plan(source, as_overrides(changes)))
+    except FedgrowError as error:
+        raise FedgrowError(f"{what}: {error}") from None
+
+
+def _changed(plan: Plan, changes: Settings, what: str) -> Plan:
+    try:
+        text = yaml.safe_dump(plan.model_dump(mode="json"))
+        return resolve(parse_plan(text, plan.name, Path.cwd(), as_overrides(changes)))
+    except FedgrowError as error:
+        raise FedgrowError(f"{what}: {error}") from None
+
+
+def as_overrides(changes: Settings) -> list[str]:
+    """Return settings as ``dotted.key=value``; JSON is YAML, too."""
+    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]

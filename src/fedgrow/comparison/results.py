@@ -1,0 +1,115 @@
+"""The results of a study: one line for every finished experiment."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedgrow.approaches import APPROACHES, Outcome
+from fedgrow.architectures import Shape, families
+from fedgrow.architectures.axes import axis_size
+from fedgrow.comparison.execute import is_done, record_of
+from fedgrow.comparison.experiments import Experiment
+from fedgrow.comparison.run import Work
+from fedgrow.config.plan import Plan
+from fedgrow.runs.atomic import write_bytes
+from fedgrow.tasks import TASKS
+
+TABLE = "results.parquet"
+
+
+def gather(work: Work) -> pd.DataFrame:
+    """Return the finished experiments of a study, one line each; empty if there is none.
+
+    Columns: ``method``, ``approach``, ``task``, ``kind`` (of task), ``partition``, ``seed``; ``metric`` (the one compared)
+    and ``higher_is_better``; for every metric of the task ``<metric>_mean``, ``_sd``, ``_worst`` over participants; costs
+    as ``line`` says; ``curve`` and ``participants`` as JSON.
+    """
+    return pd.DataFrame([line(e, record_of(work.folder(e))) for e in work.all() if is_done(work.folder(e))])
+
+
+def write_table(frame: pd.DataFrame, out: Path) -> None:
+    """Write the results as ``results.parquet``."""
+    write_bytes(out / TABLE, frame.to_parquet(index=False))
+
+
+def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
+    """Return one experiment's line.
+
+    ``bytes_up`` and ``bytes_down`` are of all rounds and participants, as serialised; ``body_bytes`` is the large body
+    without vocabulary in float32, for one participant and one way. ``flops`` is the training of all participants,
+    operators included, ``readying_flops`` that of the small models where the approach begins with them; ``trained`` is the
+    mean count of trained numbers over participants, ``model`` that of the parameters of the models they end with.
+    """
+    plan, task = experiment.plan, TASKS[experiment.plan.task]
+    outcome = Outcome.from_json(record["outcome"])
+    ended = list(outcome.participants.values())
+    metric = task.metrics[0]
+    found: dict[str, Any] = {
+        "method": experiment.method,
+        "approach": experiment.approach,
+        "task": experiment.setting.task,
+        "kind": task.name,
+        "partition": experiment.setting.partition,
+        "seed": experiment.setting.seed,
+        "participants_count": len(ended),
+        "rounds": plan.schedule.rounds,
+        "metric": metric,
+        "higher_is_better": task.higher_is_better,
+    }
+    for name in sorted({n for e in ended for n in e.metrics}):
+        values = np.array([e.metrics[name] for e in ended])
+        higher = task.higher_is_better if name == metric else name not in ("loss", "perplexity")
+        found |= {
+            f"{name}_mean": float(values.mean()),
+            f"{name}_sd": float(values.std()),
+            f"{name}_worst": float(values.min() if higher else values.max()),
+        }
+    from_small = APPROACHES[experiment.approach].from_small
+    return found | {
+        "trained": float(np.mean([e.trained for e in ended])),
+        "model": float(np.mean([e.model for e in ended])),
+        "shared": outcome.shared,
+        "bytes_up": outcome.bytes_up[-1] if outcome.bytes_up else 0,
+        "bytes_down": outcome.bytes_down[-1] if outcome.bytes_down else 0,
+        "body_bytes": 4 * body_size(plan),
+        "flops": float(sum(e.flops[-1] for e in ended if e.flops)),
+        "readying_flops": float(sum(record["readying_flops"])) if from_small else 0.0,
+        "peak_memory": record["peak_memory"],
+        "seconds": record["seconds"],
+        "finished": record["finished"],
+        "versions": json.dumps(record["environment"]["packages"]),
+        "curve": json.dumps(curve(outcome, metric)),
+        "participants": json.dumps({name: e.metrics for name, e in outcome.participants.items()}),
+    }
+
+
+def curve(outcome: Outcome, metric: str) -> list[dict[str, float]]:
+    """Return the mean metric over participants after every round, with the bytes and arithmetic spent until then."""
+    ended = list(outcome.participants.values())
+    rounds = min(len(e.curve) for e in ended)
+    return [
+        {
+            "round": i + 1,
+            "value": float(np.mean([e.curve[i][metric] for e in ended])),
+            "bytes": float(outcome.bytes_up[i] + outcome.bytes_down[i]) if outcome.bytes_up else 0.0,
+            "flops": float(sum(e.flops[i] for e in ended)),
+        }
+        for i in range(rounds)
+    ]
+
+
+def body_size(plan: Plan) -> int:
+    """Count the numbers of the large model's body, tables over vocabulary and positions left out."""
+    family, shape = families()[plan.family or ""], plan.large
+    assert isinstance(shape, Shape)
+    total = 0
+    for spec in family.specs(None):
+        if spec.part != "body" or spec.tied_to:
+            continue
+        sizes = [axis_size(label, shape) for label in spec.axes]
+        if all(size is not None for size in sizes):
+            total += int(np.prod([s or 0 for s in sizes])) * len(spec.names(shape))
+    return total

@@ -1,0 +1,129 @@
+"""Carry out a study: settings first, their experiments as soon as these are ready, in parallel; all of it resumable."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedgrow.comparison.execute import experiment, is_done, prepare
+from fedgrow.comparison.experiments import Experiment, Setting, experiments, settings
+from fedgrow.config.plan import Plan
+from fedgrow.config.study import Study
+from fedgrow.errors import FedgrowError
+from fedgrow.runs.atomic import write_text
+
+Report = Callable[[str, str, str | None], None]
+"""Called with ``setting`` or ``experiment``, its name, and the reason if it failed."""
+
+
+class Work:
+    """A study and its folder: ``settings/``, ``experiments/METHOD/``, and what the report makes of them.
+
+    Args:
+        study: the study.
+        out: its folder; whatever is done there already is kept.
+
+    Raises:
+        FedgrowError: a plan is wrong; nothing is written then.
+    """
+
+    def __init__(self, study: Study, out: Path) -> None:
+        self.study, self.out = study, out
+        self.settings = settings(study)
+        self.experiments = {s.name: experiments(study, s) for s in self.settings}
+
+    def all(self) -> list[Experiment]:
+        """Return all experiments in order."""
+        return [e for found in self.experiments.values() for e in found]
+
+    def folder(self, what: Setting | Experiment) -> Path:
+        """Return where a piece of work lies."""
+        return self.out / ("settings" if isinstance(what, Setting) else "experiments") / what.name
+
+    def to_do(self) -> tuple[list[Setting], list[Experiment]]:
+        """Return the experiments that are not done, and the settings that they still wait for."""
+        left = [e for e in self.all() if not is_done(self.folder(e))]
+        waited = {e.setting.name for e in left}
+        return [s for s in self.settings if s.name in waited and not is_done(self.folder(s))], left
+
+    def run(self, jobs: int, report: Report) -> dict[str, str]:
+        """Do what is not done.
+
+        Args:
+            jobs: processes at a time, each on one thread.
+            report: told of every piece of work that ends.
+
+        Returns:
+            The reason of each failure, by the experiment's or setting's name; what does not need it goes on.
+        """
+        write_text(
+            self.out / "study.yaml", yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False)
+        )
+        unready, left = self.to_do()
+        failed: dict[str, str] = {}
+        context = _context()
+        pool = ProcessPoolExecutor(jobs, context, initializer=_quiet, max_tasks_per_child=1)
+        try:
+            waiting: dict[Future[None], Setting | Experiment] = {}
+            blocked = {s.name for s in unready}
+            for setting in unready:
+                waiting[self._submit(pool, setting)] = setting
+            for one in (e for e in left if e.setting.name not in blocked):
+                waiting[self._submit(pool, one)] = one
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    what = waiting.pop(future)
+                    reason = _reason(future)
+                    if reason is not None:
+                        failed[what.name] = reason
+                    elif isinstance(what, Setting):
+                        for one in (e for e in left if e.setting.name == what.name):
+                            waiting[self._submit(pool, one)] = one
+                    report("setting" if isinstance(what, Setting) else "experiment", what.name, reason)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        return failed
+
+    def _submit(self, pool: ProcessPoolExecutor, what: Setting | Experiment) -> "Future[None]":
+        if isinstance(what, Setting):
+            return pool.submit(prepare, self.folder(what), _text(what.plan))
+        setting = self.folder(what.setting)
+        return pool.submit(experiment, self.folder(what), setting, what.approach, _text(what.plan))
+
+
+def _context() -> Any:
+    """Return a way to begin processes that loads the libraries once, where the system has it."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fedgrow.comparison.execute"])
+    return context
+
+
+def _text(plan: Plan) -> str:
+    return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
+
+
+def _quiet() -> None:
+    """Keep a worker to one thread, and let Ctrl-C end it without a word: what it began goes on the next time."""
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _reason(future: "Future[Any]") -> str | None:
+    error = future.exception()
+    if error is None:
+        return None
+    return str(error) if isinstance(error, FedgrowError) else f"{type(error).__name__}: {error}"
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

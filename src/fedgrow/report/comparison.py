@@ -1,0 +1,240 @@
+"""The report of a study: ``report.md`` with its figures beside, and ``report.html``, which stands alone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from fedgrow.approaches import APPROACHES
+from fedgrow.comparison.statistics import LEVEL, differences
+from fedgrow.config.study import Study
+from fedgrow.report.figures import curves
+from fedgrow.report.markdown_table import table
+from fedgrow.runs.atomic import write_text
+from fedgrow.runs.environment import environment
+
+Rows = list[list[str]]
+AXES = {
+    "round": "rounds",
+    "bytes": "bytes travelled (all participants, both ways)",
+    "flops": "training FLOPs",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One task and partition: its tables and figures (SVG, by what is on the axis)."""
+
+    title: str
+    said: str
+    methods: Rows
+    differences: Rows
+    figures: dict[str, str]
+
+
+def write_report(study: Study, frame: pd.DataFrame, out: Path, failed: dict[str, str], missing: int) -> None:
+    """Write ``report.md``, ``report.html`` and ``figures/`` into a study's folder.
+
+    Args:
+        study: the study.
+        frame: its results so far.
+        out: its folder.
+        failed: the reason of every failure.
+        missing: experiments that are not done.
+    """
+    parts = list(sections(study, frame))
+    facts = head(study, frame, failed, missing)
+    overall = summary(study, frame)
+    lines = [f"# {study.name}", "", *(f"- {fact}" for fact in facts), ""]
+    if len(overall) > 1:
+        lines += ["## In short", "", *table(overall), ""]
+    for number, part in enumerate(parts):
+        lines += [f"## {part.title}", "", part.said, "", *table(part.methods), ""]
+        if len(part.differences) > 1:
+            lines += [*table(part.differences), ""]
+        for axis, svg in part.figures.items():
+            name = f"figures/{number}-{axis}.svg"
+            write_text(out / name, svg)
+            lines += [f"![{part.title} against {AXES[axis]}]({name})", ""]
+    lines += [NOTES, ""]
+    write_text(out / "report.md", "\n".join(lines))
+    template = (resources.files("fedgrow.report") / "comparison.html.j2").read_text("utf-8")
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
+    write_text(
+        out / "report.html",
+        page.render(name=study.name, facts=facts, overall=overall, parts=parts, axes=AXES, notes=NOTES),
+    )
+
+
+NOTES = (
+    "Every figure is measured on each participant's own held-out data; `±` is the standard deviation over seeds, `sd` that "
+    "over participants (mean over seeds), differences are paired over seeds with a "
+    f"{LEVEL:.0%} interval (Student's t). Bytes are those of the messages as serialised, with evaluation's broadcasts. "
+    "Arithmetic is counted by torch (products, convolutions, attention); readying is that of small models before growth. "
+    "Peak memory is that of the experiment's whole process, with all its participants."
+)
+
+
+def head(study: Study, frame: pd.DataFrame, failed: dict[str, str], missing: int) -> list[str]:
+    """Say what was run, when, and on what."""
+    record = environment()
+    seeds = ", ".join(map(str, study.seeds))
+    facts = [
+        f"{len(frame)} experiments; seeds {seeds}; methods are held against `{next(iter(study.methods))}`",
+        f"{record['platform']}, {record['cpus']} cores, one thread an experiment; Python {record['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
+    ]
+    if len(frame):
+        facts.append(f"finished {frame['finished'].min()} to {frame['finished'].max()}")
+    if missing:
+        facts.append(f"**{missing} experiments are not done**; the same command goes on with them")
+    facts += [f"**failed**: {name}: {reason}" for name, reason in failed.items()]
+    return facts
+
+
+def summary(study: Study, frame: pd.DataFrame) -> Rows:
+    """Return in how many tasks and partitions the first method is surely ahead of, or behind, each other one."""
+    reference = next(iter(study.methods))
+    rows = [
+        [
+            f"`{reference}` against",
+            "ahead",
+            "behind",
+            "undecided",
+            "worst participant: ahead",
+            "behind",
+            "undecided",
+        ]
+    ]
+    if not len(frame):
+        return rows
+    found = {column: differences(frame, reference, column) for column in ("mean", "worst")}
+    if not len(found["mean"]):
+        return rows
+    for name in study.methods:
+        cells = []
+        for column in ("mean", "worst"):
+            mine = found[column][found[column]["method"] == name]
+            cells += [str(int((mine["sure"] == sign).sum())) for sign in (1, -1, 0)]
+        if name in set(found["mean"]["method"]):
+            rows.append([f"`{name}`", *cells])
+    return rows
+
+
+def sections(study: Study, frame: pd.DataFrame) -> Iterator[Part]:
+    """Yield the parts of the report, in the study's order."""
+    if not len(frame):
+        return
+    reference = next(iter(study.methods))
+    gaps = {column: differences(frame, reference, column) for column in ("mean", "worst")}
+    for task in study.tasks:
+        for partition in study.partitions:
+            part = frame[(frame["task"] == task) & (frame["partition"] == partition)]
+            if not len(part):
+                continue
+            metric = part["metric"].iloc[0]
+            better = "higher" if part["higher_is_better"].iloc[0] else "lower"
+            said = (
+                f"{part['kind'].iloc[0]}, {metric} ({better} is better), {part['participants_count'].iloc[0]} participants, "
+                f"{part['rounds'].iloc[0]} rounds."
+            )
+            figures = {axis: curves(_curves(part, axis), AXES[axis], metric) for axis in AXES}
+            yield Part(
+                f"{task}, {partition}",
+                said,
+                method_rows(part),
+                difference_rows(gaps, task, partition, reference),
+                {axis: svg for axis, svg in figures.items() if svg},
+            )
+
+
+def method_rows(part: pd.DataFrame) -> Rows:
+    """Return a line for every method of one task and partition, the best first."""
+    metric, higher = part["metric"].iloc[0], bool(part["higher_is_better"].iloc[0])
+    more = [m for m in ("macro_precision", "macro_f1") if f"{m}_mean" in part and m != metric]
+    rows = [
+        [
+            "method", "seeds", metric, "sd", "worst", *more, "trained", "share",
+            "up a round, of the large body", "bytes up / down", "GFLOPs", "readying", "peak MB", "s",
+        ]
+    ]  # fmt: skip
+    groups = dict(iter(part.groupby("method", sort=False)))
+    order = sorted(groups, key=lambda name: groups[name][f"{metric}_mean"].mean() * (-1 if higher else 1))
+    for name in order:
+        lines = groups[name]
+        mean = lines.mean(numeric_only=True)
+        sent = mean["bytes_up"] / mean["rounds"] / mean["participants_count"] / mean["body_bytes"]
+        rows.append(
+            [
+                _label(str(name), str(lines["approach"].iloc[0])),
+                str(len(lines)),
+                f"{mean[f'{metric}_mean']:.3f} ± {lines[f'{metric}_mean'].std(ddof=0):.3f}",
+                f"{mean[f'{metric}_sd']:.3f}",
+                f"{mean[f'{metric}_worst']:.3f}",
+                *(f"{mean[f'{m}_mean']:.3f}" for m in more),
+                f"{mean['trained']:,.0f}",
+                f"{mean['trained'] / mean['model']:.1%}" if mean["model"] else "",
+                f"{sent:.2%}" if mean["bytes_up"] else "0",
+                f"{mean['bytes_up']:,.0f} / {mean['bytes_down']:,.0f}",
+                f"{mean['flops'] / 1e9:,.1f}",
+                f"{mean['readying_flops'] / 1e9:,.1f}",
+                f"{mean['peak_memory'] / 1e6:,.0f}",
+                f"{mean['seconds']:.1f}",
+            ]
+        )
+    return rows
+
+
+def difference_rows(gaps: dict[str, pd.DataFrame], task: str, partition: str, reference: str) -> Rows:
+    """Return the paired differences of one task and partition."""
+    rows = [[f"`{reference}` less", "mean", "interval", "p", "seeds ahead", "worst participant", "interval"]]
+    here = {
+        column: found[(found["task"] == task) & (found["partition"] == partition)] if len(found) else found
+        for column, found in gaps.items()
+    }
+    for (_, mean), (_, worst) in zip(here["mean"].iterrows(), here["worst"].iterrows(), strict=True):
+        sign = {1: " **ahead**", -1: " **behind**", 0: ""}
+        rows.append(
+            [
+                f"`{mean['method']}`",
+                f"{mean['mean']:+.3f}{sign[int(mean['sure'])]}",
+                _interval(mean),
+                "" if pd.isna(mean["p"]) else f"{mean['p']:.3f}",
+                f"{mean['won']} of {mean['seeds']}",
+                f"{worst['mean']:+.3f}{sign[int(worst['sure'])]}",
+                _interval(worst),
+            ]
+        )
+    return rows
+
+
+def _interval(line: "pd.Series[Any]") -> str:
+    return "one seed" if pd.isna(line["low"]) else f"{line['low']:+.3f} to {line['high']:+.3f}"
+
+
+def _label(name: str, approach: str) -> str:
+    title = APPROACHES[approach].title
+    return f"`{name}`" if name == approach else f"`{name}` ({title})"
+
+
+def _curves(part: pd.DataFrame, axis: str) -> dict[str, list[tuple[float, float]]]:
+    """Return for every method its points, mean over seeds; those without a curve, or all at zero, have none."""
+    found = {}
+    for name, lines in part.groupby("method", sort=False):
+        runs = [json.loads(text) for text in lines["curve"]]
+        rounds = min(map(len, runs))
+        points = [
+            (
+                sum(run[i][axis] for run in runs) / len(runs),
+                sum(run[i]["value"] for run in runs) / len(runs),
+            )
+            for i in range(rounds)
+        ]
+        if points and points[-1][0] > 0:
+            found[str(name)] = points
+    return found
