@@ -12,6 +12,7 @@ from fedgrow.config.load import parse_plan
 from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import carry_out, prepared_sites
+from fedgrow.federated.failure import why
 from fedgrow.federated.simulate import forget
 from fedgrow.runs.atomic import read_json, write_json
 from fedgrow.runs.environment import environment
@@ -53,8 +54,11 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
         small, source = (r.participant(name) / "private" / "small" for r in (run, RunFolder(setting)))
         if not small.exists():
             shutil.copytree(source, small)
-    began = time.perf_counter()
-    outcome = carry_out(run, approach)
+    began, now = time.perf_counter(), time.time()
+    try:
+        outcome = carry_out(run, approach)
+    except FedgrowError as error:
+        raise FedgrowError(why(run, error, now)) from None
     seconds = time.perf_counter() - began
     readied = [read_json(run.participant(n) / "private" / "small" / "prepared.json") for n in run.plan.names]
     record = {

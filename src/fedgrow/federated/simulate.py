@@ -1,6 +1,5 @@
 """A whole run on one machine: the federation over an engine, the baselines, the summary and the report."""
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import carry_out
 from fedgrow.federated.client_app import participant
+from fedgrow.federated.failure import why
 from fedgrow.federated.local_grid import Tap
 from fedgrow.report.summary import write_results
 from fedgrow.runs.atomic import read_json
@@ -59,7 +59,7 @@ def simulate(
         run.note(state="failed")  # why is told to the user, not written where it might travel
         emit(run.path, "failed")
         if isinstance(error, FedgrowError):
-            raise FedgrowError(f"{_why(run, error, began)}\nthe run stopped in {run.path}") from None
+            raise FedgrowError(f"{why(run, error, began)}\nthe run stopped in {run.path}") from None
         raise
     run.note(state="finished")
     emit(run.path, "finished")
@@ -85,23 +85,3 @@ def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> 
     if plan is None:
         raise FedgrowError("a plan is needed to start a run")
     return RunFolder.create(out, resolve(plan), engine)
-
-
-def _why(run: RunFolder, error: Exception, began: float) -> str:
-    """Say why a run failed; the simulation sees every site's own log, which a real coordinator does not."""
-    reason = str(error)
-    if isinstance(error, FedgrowError) and "a participant failed" in reason:
-        logs = {name: run.participant(name) / "private" / "site.log" for name in run.plan.names}
-        told = [
-            _last(name, log.read_text("utf-8"))
-            for name, log in logs.items()
-            if log.is_file() and log.stat().st_mtime >= began
-        ]
-        return "\n".join([reason.partition(":")[0], *told])
-    return reason
-
-
-def _last(name: str, log: str) -> str:
-    """Return the last line of a site's log without its time, and with the participant's name."""
-    line = re.sub(r"^[\d-]+ [\d:,]+ ", "", log.strip().splitlines()[-1])
-    return line if line.startswith(f"participant {name}") else f"participant {name}: {line}"

@@ -30,6 +30,7 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str) -
         pane.grid(alpha=0.3)
         pane.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
         text = io.StringIO()
-        figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(text, format="svg", bbox_inches="tight", metadata=nothing)
         pyplot.close(figure)
     return text.getvalue()

@@ -1,0 +1,95 @@
+import pytest
+
+from fedgrow.comparison.experiments import experiments, fits, settings
+from fedgrow.config.load import load_study
+from fedgrow.errors import FedgrowError
+from tests.comparison.studies import study
+
+
+def test_every_combination_is_one_experiment(tmp_path):
+    made = study(
+        tmp_path,
+        tasks={"few": {"set": {"data.limit": 90}}, "more": {"set": {"data.limit": 120}}},
+        partitions={"iid": {}, "skewed": {"kind": "dirichlet", "alpha": 2.0, "min_examples": 4}},
+        seeds=[3, 1],
+    )
+    found = settings(made)
+    names = [s.name for s in found]
+    assert names[:4] == ["few-iid-3", "few-skewed-3", "more-iid-3", "more-skewed-3"]
+    assert len(names) == len(set(names)) == 8
+    first = found[1].plan
+    assert (first.seed, first.data.limit, first.partition.kind, first.partition.alpha) == (
+        3,
+        90,
+        "dirichlet",
+        2.0,
+    )
+    assert [e.name for e in experiments(made, found[0])] == [
+        "together/few-iid-3",
+        "tied/few-iid-3",
+        "small/few-iid-3",
+    ]
+
+
+def test_a_method_changes_its_own_settings_and_nothing_else(tmp_path):
+    made = study(tmp_path)
+    [setting] = settings(made)
+    plans = {e.method: e.plan for e in experiments(made, setting)}
+    assert plans["together"] == setting.plan
+    assert plans["tied"].operator.kind == "tied"
+    assert plans["tied"].model_copy(update={"operator": setting.plan.operator}) == setting.plan
+    assert plans["small"] == setting.plan.model_copy(update={"baselines": ("small",)})
+
+
+@pytest.mark.parametrize("key", ["seed", "data.limit", "partition", "prepare.steps", "participants", "large"])
+def test_a_method_may_not_change_what_it_is_compared_on(tmp_path, key):
+    with pytest.raises(FedgrowError, match=f"methods.odd: {key} is the same for all methods"):
+        study(tmp_path, methods={"odd": {"set": {key: 1}}})
+
+
+def test_methods_that_do_not_fit_a_task_are_left_out(tmp_path):
+    made = study(tmp_path, methods={"together": {}, "words": {"approach": "tfidf"}})
+    assert [e.method for e in experiments(made, settings(made)[0])] == ["together"]
+    assert fits("tfidf", "sequence-classification")
+    assert not fits("tfidf", "image-classification")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"methods": {"x": {"approach": "luck"}}},
+            "methods.x.approach: 'luck' is unknown; choose from dual-ligo",
+        ),
+        (
+            {"methods": {"x": {"set": {"operator.kind": "odd"}}}},
+            "methods.x on plan-plan-0: operator.kind: 'odd'",
+        ),
+        ({"partitions": {"p": {"kind": "odd"}}}, r"(?s)plan, p, seed 0: plan .*partition\.kind"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path, changes, said):
+    made = study(tmp_path, **changes)
+    with pytest.raises(FedgrowError, match=said):
+        [experiments(made, s) for s in settings(made)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": [1, 1]}, "seeds: .* twice"),
+        ({"seeds": []}, "seeds"),
+        ({"methods": {}}, "methods"),
+        ({"plan": None}, "neither it nor the study names a plan"),
+        ({"budget": 1}, "budget"),
+        ({"methods": {"../up": {}}}, "methods"),
+    ],
+)
+def test_a_wrong_study_is_refused(tmp_path, changes, said):
+    with pytest.raises(FedgrowError, match=said):
+        study(tmp_path, **changes)
+
+
+def test_the_command_lines_settings_lie_over_the_file(tmp_path):
+    study(tmp_path)
+    assert load_study(tmp_path / "study.yaml", ["seeds=[7, 8]"]).seeds == (7, 8)

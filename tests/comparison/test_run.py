@@ -1,0 +1,169 @@
+"""A study from beginning to end, stopped and gone on with."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from fedgrow.comparison.execute import is_done
+from fedgrow.comparison.results import body_size, gather, write_table
+from fedgrow.comparison.run import Work
+from fedgrow.report.comparison import write_report
+from fedgrow.runs.folder import RunFolder
+from tests.comparison.studies import METHODS, study
+from tests.federation import run_tiny, tiny_plan
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished study of three methods and two seeds, and what was told on the way."""
+    folder = tmp_path_factory.mktemp("study")
+    work = Work(
+        study(folder, methods=METHODS | {"fedavg": {"approach": "fedavg"}}, seeds=[0, 1]), folder / "out"
+    )
+    told = []
+    failed = work.run(2, lambda *what: told.append(what))
+    assert failed == {}
+    return work, told
+
+
+def test_every_experiment_is_a_line(done):
+    work, told = done
+    assert sorted(told) == sorted(
+        [("setting", s.name, None) for s in work.settings]
+        + [("experiment", e.name, None) for e in work.all()]
+    )
+    frame = gather(work)
+    assert len(frame) == 8
+    assert work.to_do() == ([], [])
+    assert (
+        not frame[["accuracy_mean", "accuracy_worst", "macro_f1_mean", "seconds", "peak_memory"]]
+        .isna()
+        .any()
+        .any()
+    )
+    assert (frame["accuracy_worst"] <= frame["accuracy_mean"]).all()
+    write_table(frame, work.out)
+    pd.testing.assert_frame_equal(pd.read_parquet(work.out / "results.parquet"), frame)
+
+
+def test_a_line_says_what_a_run_of_the_plan_says(done, tmp_path):
+    """The same plan, run by ``simulate``, has the same metrics: an experiment is an ordinary run."""
+    work, _ = done
+    line = gather(work).query("method == 'together' and seed == 0").iloc[0]
+    summary = run_tiny(tmp_path / "run", baselines=["small"])
+    assert line["accuracy_mean"] == summary["grown"]["metrics_mean"]["accuracy"]
+    assert line["accuracy_worst"] == summary["grown"]["metrics_min"]["accuracy"]
+    assert line["shared"] == summary["parameters"]["global_operator"]
+    small = gather(work).query("method == 'small' and seed == 0").iloc[0]
+    assert small["loss_mean"] == summary["baselines"]["small"]["metrics_mean"]["loss"]
+
+
+def test_costs(done):
+    work, _ = done
+    frame = gather(work).set_index(["method", "seed"])
+    together, fedavg, small, tied = (frame.loc[(name, 0)] for name in ("together", "fedavg", "small", "tied"))
+    assert (small["bytes_up"], small["bytes_down"], small["shared"]) == (0, 0, 0)
+    assert together["bytes_up"] < tied["bytes_up"] < fedavg["bytes_up"]
+    assert (
+        together["bytes_up"] > 2 * 3 * 4 * together["shared"]
+    )  # rounds, participants, float32, and some framing
+    assert together["bytes_down"] > together["bytes_up"]  # evaluation's broadcast comes on top
+    assert small["flops"] < together["flops"]
+    assert together["readying_flops"] == small["readying_flops"] > 0
+    assert fedavg["readying_flops"] == 0
+    assert small["trained"] == small["model"] < together["model"] == fedavg["model"] == fedavg["trained"]
+    assert together["trained"] < tied["trained"] < together["model"]
+    curve = json.loads(together["curve"])
+    assert [point["round"] for point in curve] == [1, 2]
+    assert curve[-1]["value"] == together["accuracy_mean"]
+    assert curve[-1]["flops"] == together["flops"] == 2 * curve[0]["flops"]
+    assert curve[-1]["bytes"] == together["bytes_up"] + together["bytes_down"]
+
+
+def test_all_methods_begin_with_the_same_small_models(done):
+    work, _ = done
+    files = [
+        (work.folder(e) / "participants" / "ada" / "private" / "small" / "model.safetensors").read_bytes()
+        for e in work.experiments["plan-plan-0"]
+    ]
+    assert len(files) == 4
+    assert len(set(files)) == 1
+
+
+def test_what_is_missing_is_done_anew_and_is_the_same(done, tmp_path):
+    work, _ = done
+    copy = Work(work.study, tmp_path / "out")
+    shutil.copytree(work.out, copy.out)
+    before = gather(copy)
+    victim = copy.experiments["plan-plan-1"][0]
+    shutil.rmtree(copy.folder(victim))
+    assert [e.name for e in copy.to_do()[1]] == [victim.name]
+    assert copy.run(1, lambda *_: None) == {}
+    after, changing = gather(copy), ["seconds", "peak_memory", "finished"]
+    pd.testing.assert_frame_equal(after.drop(columns=changing), before.drop(columns=changing))
+
+
+def test_methods_and_seeds_may_be_added(done, tmp_path):
+    work, _ = done
+    shutil.copytree(work.out, tmp_path / "out")
+    more = Work(
+        study(tmp_path, methods=METHODS | {"alone": {"approach": "independent"}}, seeds=[0]), tmp_path / "out"
+    )
+    assert [e.name for e in more.to_do()[1]] == ["alone/plan-plan-0"]
+
+
+def test_a_changed_plan_does_not_mix_with_what_is_done(done, tmp_path):
+    work, _ = done
+    shutil.copytree(work.out, tmp_path / "out")
+    changed = Work(study(tmp_path, seeds=[0], set={"schedule.rounds": 3}), tmp_path / "out")
+    (changed.folder(changed.all()[0]) / "done.json").unlink()
+    failed = changed.run(1, lambda *_: None)
+    assert list(failed) == ["together/plan-plan-0"]
+    assert "another plan" in failed["together/plan-plan-0"]
+
+
+def test_one_failure_leaves_the_others(tmp_path):
+    work = Work(
+        study(tmp_path, methods={"together": {}, "wild": {"set": {"operator.learning_rate": 1e30}}}),
+        tmp_path / "out",
+    )
+    failed = work.run(2, lambda *_: None)
+    assert list(failed) == ["wild/plan-plan-0"]
+    assert "participant ada" in failed["wild/plan-plan-0"]
+    assert is_done(work.folder(work.all()[0]))
+    write_report(work.study, gather(work), work.out, failed, 1)
+    assert "**failed**: wild/plan-plan-0" in (work.out / "report.md").read_text()
+
+
+def test_the_report_stands_alone(done):
+    work, _ = done
+    write_report(work.study, gather(work), work.out, {}, 0)
+    page, text = ((work.out / name).read_text("utf-8") for name in ("report.html", "report.md"))
+    for name in work.study.methods:
+        assert f"`{name}`" in text
+        assert name in page
+    assert page.count("<svg") == 3
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert "<script" not in page
+    figures = sorted(p.name for p in (work.out / "figures").iterdir())
+    assert figures == ["0-bytes.svg", "0-flops.svg", "0-round.svg"]
+    assert all(f"figures/{name}" in text for name in figures)
+
+
+def test_the_large_body_is_counted_without_its_tables():
+    plan = tiny_plan()
+    width, ffn, layers = plan.large.width, plan.large.ffn, plan.large.layers
+    attention = 4 * (width * width + width)
+    block = attention + 2 * width * ffn + ffn + width + 4 * width
+    assert body_size(plan) == layers * block + 2 * width + width  # the last norm, and the patches' bias
+
+
+def test_an_experiment_is_an_ordinary_run_folder(done):
+    work, _ = done
+    run = RunFolder(work.folder(work.all()[0]))
+    assert run.plan == work.all()[0].plan
+    assert (run.path / "partition.json").is_file()
