@@ -6,14 +6,29 @@ Every approach has the same seeds, shards, readied small models and budget of st
 from fedgrow.approaches.base import Alone, Approach, Ended, Federated, Outcome, Together
 from fedgrow.approaches.fed_grow import FedGrow
 from fedgrow.approaches.fedavg import FedAvg
+from fedgrow.approaches.fedproto import FedProto
 from fedgrow.approaches.fedprox import FedProx
+from fedgrow.approaches.fedrolex import FedRolex
+from fedgrow.approaches.heterofl import HeteroFL
 from fedgrow.approaches.independent import Independent
+from fedgrow.approaches.linear_probe import LinearProbe
 from fedgrow.approaches.small import Small
 from fedgrow.approaches.tfidf import TfIdf
 
 FED_GROW = FedGrow()
 BASELINES: dict[str, Approach] = {
-    approach.name: approach for approach in (Small(), Independent(), FedAvg(), FedProx(), TfIdf())
+    approach.name: approach
+    for approach in (
+        Small(),
+        Independent(),
+        FedAvg(),
+        FedProx(),
+        HeteroFL(),
+        FedRolex(),
+        FedProto(),
+        LinearProbe(),
+        TfIdf(),
+    )
 }
 APPROACHES: dict[str, Approach] = {FED_GROW.name: FED_GROW} | BASELINES
 

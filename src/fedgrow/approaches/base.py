@@ -12,6 +12,7 @@ from fedgrow.config.plan import Plan, StrategyPlan, TrainingPlan
 from fedgrow.methods.base import Learner, Phase, Tensors
 
 if TYPE_CHECKING:
+    from fedgrow.architectures import Family, Shape
     from fedgrow.federated.participant import Participant
     from fedgrow.runs.folder import RunFolder
 
@@ -45,7 +46,7 @@ class Outcome:
         participants: where everyone ended, by name.
         bytes_up: serialised bytes from participants, after every round; empty where nothing travels.
         bytes_down: likewise, to participants.
-        shared: numbers that a participant sends in a round.
+        shared: numbers that a participant sends in a round, on average.
     """
 
     participants: dict[str, Ended]
@@ -92,6 +93,19 @@ class Approach(ABC):
     travels: ClassVar[str] = "nothing"
     tasks: ClassVar[tuple[str, ...] | None] = None
     from_small: ClassVar[bool] = True
+
+    def check(self, plan: Plan, family: "Family", shapes: Sequence["Shape"]) -> None:
+        """Refuse a plan that the approach cannot carry out, before anything is written.
+
+        Args:
+            plan: the plan, its large shape settled.
+            family: the family of all models.
+            shapes: shapes of the participants' small models, in the plan's order.
+
+        Raises:
+            FedgrowError: it cannot; the text says why.
+        """
+        return None
 
 
 class Alone(Approach):

@@ -35,7 +35,8 @@ def simulate(
     baselines: Annotated[
         str | None,
         typer.Option(
-            help="Baselines beside, with commas: small, independent, fedavg, tfidf; or none. Default: the plan's."
+            help="Baselines beside, with commas: small, independent, fedavg, fedprox, heterofl, fedrolex, fedproto, "
+            "linear-probe, tfidf; or none. Default: the plan's."
         ),
     ] = None,
     resume: Annotated[

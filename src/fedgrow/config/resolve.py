@@ -58,6 +58,9 @@ def resolve(plan: Plan) -> Plan:
         _operator("local_operator", plan.local_operator, family, shape, intermediate, what)
     what = "the intermediate to the large shape"
     _operator("operator", plan.operator, family, intermediate, large, what)
+    for baseline in plan.baselines:
+        settled = plan.model_copy(update={"large": large})
+        BASELINES[baseline].check(settled, family, list(shapes.values()))
     Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
     metrics = _metrics(plan)
     return plan.model_copy(

@@ -85,7 +85,7 @@ def _federated(run: RunFolder, approach: Federated) -> Outcome:
         ended,
         [int(record["bytes_up"]) for record in records],
         [int(record["bytes_down"]) for record in records],
-        sum(t.numel() for t in sites[0].shared_start.values()),
+        sum(t.numel() for site in sites for t in site.shared_start.values()) // len(sites),
     )
 
 

@@ -1,0 +1,61 @@
+"""Logistic regression on the small model's features: what the model knew of the task before it was trained for it.
+
+The model is as it came, before readying; one that is made in the run has nothing to show before, so there it is the readied
+one. Features are what its classifier reads. Where a model comes without the layers before its classifier (a pooler, a
+dense layer of the head), features pass through new ones with random weights.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from fedgrow.approaches.base import Alone, Ended
+from fedgrow.approaches.rounds import count
+from fedgrow.architectures import read
+from fedgrow.methods.features import TASKS, classifier_of, frozen_features
+from fedgrow.tasks.base import Encoded
+from fedgrow.tasks.classification import quality
+from fedgrow.tasks.models import load_for
+from fedgrow.training.seeds import INIT, derive
+
+if TYPE_CHECKING:
+    from fedgrow.federated.participant import Participant
+
+
+class LinearProbe(Alone):
+    """Logistic regression on frozen features."""
+
+    name = "linear-probe"
+    title = "logistic regression on the small model's features, as it came"
+    tasks = TASKS
+
+    def run(self, site: "Participant") -> Ended:
+        """Fit and evaluate."""
+        model = as_it_came(site)
+        path = classifier_of(model, read(model)).path
+
+        def features(data: Encoded) -> np.ndarray:
+            size = site.plan.training.batch_size
+            return frozen_features(model, path, data, site.codec, size).numpy()
+
+        train, test = features(site.train_data), features(site.test_data)
+        targets = site.train_data.targets.numpy()
+        predicted, size = np.full(len(test), targets[0]), 0
+        if len(set(targets.tolist())) > 1:  # else there is nothing to fit: the one class is the answer
+            probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+            predicted = probe.fit(train, targets).predict(test)
+            size = probe[-1].coef_.size + probe[-1].intercept_.size
+        metrics = quality(site.test_data.targets.numpy(), predicted)
+        return Ended(metrics, [], [], trained=size, model=count(model))
+
+
+def as_it_came(site: "Participant") -> nn.Module:
+    """Return a participant's small model before it was readied; the readied one if it is made in the run."""
+    if not isinstance(site.entry.model, str):
+        return site.small_model
+    seed = derive(site.plan.seed, INIT, site.index)
+    return load_for(site.entry.model, site.task, site.codec, seed=seed)[0]

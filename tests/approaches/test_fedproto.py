@@ -1,0 +1,48 @@
+"""FedProto as a federation: only the table travels, and a plan without one list of classes is refused."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from fedgrow.config.resolve import resolve
+from fedgrow.errors import FedgrowError
+from fedgrow.methods.prototypes import COUNTS, PROTOTYPES
+from tests.approaches.federating import DIGITS, Heard, begin, federate, sites
+from tests.federation import PLAN, tiny_plan
+
+
+def test_only_the_table_travels_and_it_counts_each_participants_own_examples(tmp_path):
+    run, tap = begin(tmp_path / "run", "fedproto"), Heard()
+    federate(run, "fedproto", tap)
+    people = sites(run, "fedproto")
+    for way, index, _, arrays, _ in tap.messages:
+        assert {n: tuple(t.shape) for n, t in arrays.items()} == {PROTOTYPES: (10, 8), COUNTS: (10,)}
+        if way == "up":
+            own = Counter(people[index].raw_data[0].labels)
+            assert arrays[COUNTS].tolist() == [own[str(i)] for i in range(10)]
+            absent = arrays[COUNTS] == 0
+            assert not arrays[PROTOTYPES][absent].any()
+    first, last = tap.messages[0][3], [m for m in tap.messages if m[0] == "down"][-1][3]
+    assert not first[COUNTS].any()
+    assert last[COUNTS].sum() == sum(len(site.train_data) for site in people)
+    assert torch.isfinite(last[PROTOTYPES]).all()
+
+
+def test_without_a_closed_list_it_is_refused_before_a_run_begins():
+    with pytest.raises(
+        FedgrowError, match=r"participant ada has no closed list of labels; name data\.labels"
+    ):
+        resolve(tiny_plan(baselines=["fedproto"]))
+
+
+def test_lists_that_differ_are_refused():
+    people = [dict(p) for p in PLAN["participants"]]
+    people[1]["data"] = DIGITS | {"labels": DIGITS["labels"][::-1]}
+    with pytest.raises(FedgrowError, match=r"data\.labels differ"):
+        resolve(tiny_plan(baselines=["fedproto"], data=DIGITS, participants=people))
+
+
+def test_other_tasks_are_refused():
+    with pytest.raises(FedgrowError, match="fedproto fits sequence-classification, image-classification"):
+        resolve(tiny_plan(baselines=["fedproto"], task="token-classification"))
