@@ -6,12 +6,15 @@ Every approach has the same seeds, shards, readied small models and budget of st
 from fedgrow.approaches.base import Alone, Approach, Ended, Federated, Outcome, Together
 from fedgrow.approaches.fed_grow import FedGrow
 from fedgrow.approaches.fedavg import FedAvg
+from fedgrow.approaches.fedavg_grown import FedAvgGrown
+from fedgrow.approaches.fedlora import FedLora
 from fedgrow.approaches.fedproto import FedProto
 from fedgrow.approaches.fedprox import FedProx
 from fedgrow.approaches.fedrolex import FedRolex
 from fedgrow.approaches.heterofl import HeteroFL
 from fedgrow.approaches.independent import Independent
 from fedgrow.approaches.linear_probe import LinearProbe
+from fedgrow.approaches.pooled import Pooled
 from fedgrow.approaches.small import Small
 from fedgrow.approaches.tfidf import TfIdf
 
@@ -23,10 +26,13 @@ BASELINES: dict[str, Approach] = {
         Independent(),
         FedAvg(),
         FedProx(),
+        FedAvgGrown(),
+        FedLora(),
         HeteroFL(),
         FedRolex(),
         FedProto(),
         LinearProbe(),
+        Pooled(),
         TfIdf(),
     )
 }

@@ -82,6 +82,13 @@ class OperatorPlan(Frozen):
         None, description="rank of a learned term added to every grown weight"
     )
     learning_rate: PositiveFloat | None = Field(None, description="default: by kind and fan-in")
+    seed: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="of what is drawn in it; default: the run's"
+    )
+    trained: str | None = Field(
+        None, description="folder of a trained operator to begin with; Global-LiGO only"
+    )
+    frozen: bool = Field(False, description="keep it as it is: only Local-LiGO and the head are trained")
 
 
 class SchedulePlan(Frozen):
@@ -104,7 +111,10 @@ class TrainingPlan(Frozen):
     max_length: Annotated[int, Field(ge=2, description="tokens; the longest text or block")] = 64
     head_learning_rate: PositiveFloat = 1e-3
     small_learning_rate: PositiveFloat = 1e-4
-    model_learning_rate: PositiveFloat = Field(1e-3, description="for whole models: from-scratch baselines")
+    model_learning_rate: PositiveFloat = Field(
+        1e-3, description="for whole models: baselines that train all weights"
+    )
+    lora_learning_rate: PositiveFloat = Field(1e-3, description="for LoRA's factors: baseline fedlora")
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     decay: Literal["none", "linear"] = Field("none", description="of the rates after the warm-up")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -219,4 +229,6 @@ class Plan(Frozen):
             )
             for p in self.participants
         )
-        return self.model_copy(update={"data": data(self.data), "participants": people})
+        trained = self.operator.trained and path(self.operator.trained)
+        operator = self.operator.model_copy(update={"trained": trained})
+        return self.model_copy(update={"data": data(self.data), "participants": people, "operator": operator})

@@ -1,0 +1,148 @@
+"""The common grown model: one small model grown to the plan's large shape, from which reference approaches begin.
+
+Of which small model: the first participant's as it came, before any private training, where its entry names a folder or
+a hub id; then it is as good as public. Where the first participant's model is made in the run there is no public one,
+and its readied one is taken, which was trained on that participant's data.
+
+Growth is by a fixed operator with the exact start, so the grown model computes what the small one computes
+(docs/exactness.md). Its configuration is common too, for growth may change the norms' epsilon and rotary settings.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from fedgrow.architectures import read
+from fedgrow.architectures.configuration import save_config
+from fedgrow.architectures.models import load_model, meta_model, new_model, quiet
+from fedgrow.config.plan import OperatorPlan, Plan
+from fedgrow.methods.ligo import Ligo, Step, make_operator
+from fedgrow.methods.whole_model import body_names
+from fedgrow.runs.atomic import read_json, write_folder, write_json
+from fedgrow.tasks.base import Codec
+from fedgrow.tasks.models import load_for
+from fedgrow.training.seeds import INIT, derive
+
+if TYPE_CHECKING:
+    from fedgrow.federated.participant import Participant
+
+FROM_DATA = ("id2label", "label2id", "image_size", "num_channels")
+FROM_WORDS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
+
+
+@dataclass(frozen=True)
+class Common:
+    """The common grown model, and what of it means the same at all participants.
+
+    Attributes:
+        model: the large model, with the head and the labels of the small one.
+        names: its body tensors that mean the same at all participants.
+        vocabulary: digest of the vocabulary that its tables are over; None where there is none.
+    """
+
+    model: nn.Module
+    names: Sequence[str]
+    vocabulary: str | None
+
+    @classmethod
+    def of(cls, sites: Sequence["Participant"]) -> "Common":
+        """Grow the common model and find what all participants have of it."""
+        model, vocabulary = grow_common(sites[0]), sites[0].codec.vocabulary_digest()
+        same_words = all(site.codec.vocabulary_digest() == vocabulary for site in sites)
+        names = body_names(read(model), vocabulary=same_words)
+        sizes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        common = cls(model, names, vocabulary)
+        for site in sites:
+            own = meta_model(common.config(site), site.task.name).state_dict()
+            names = [name for name in names if own[name].shape == sizes[name]]
+        return cls(model, names, vocabulary)
+
+    def save(self, folder: Path) -> None:
+        """Write it: an ordinary Hugging Face folder, with what is the same beside."""
+        model: Any = self.model
+
+        def fill(part: Path) -> None:
+            with quiet():
+                model.save_pretrained(part)
+            save_config(read(model).family, model.config, part)
+            write_json(part / "common.json", {"names": list(self.names), "vocabulary": self.vocabulary})
+
+        write_folder(folder, fill)
+
+    @classmethod
+    def load(cls, folder: Path, head: str) -> "Common":
+        """Read what was written."""
+        return cls(load_model(folder, head)[0], **read_json(folder / "common.json"))
+
+    def config(self, site: "Participant") -> Any:
+        """Return the configuration of a participant's large model: the common one, with its own labels and words."""
+        return own_config(self.model, site.small_model.config, words=not self._same_words(site.codec))
+
+    def own(self, site: "Participant") -> nn.Module:
+        """Return a participant's large model at the start: the common one wherever a tensor means the same to it."""
+        return with_config(self.model, self.config(site), words=self._same_words(site.codec), plan=site.plan)
+
+    def _same_words(self, codec: Codec) -> bool:
+        return codec.vocabulary_digest() == self.vocabulary
+
+
+def grow_common(site: "Participant", codec: Codec | None = None) -> nn.Module:
+    """Grow the first participant's small model to the large shape.
+
+    Args:
+        site: the first participant.
+        codec: names the labels of a model that came from a folder; default: the participant's.
+    """
+    small = site.small_model
+    if isinstance(site.entry.model, str):
+        seed = derive(site.plan.seed, INIT, site.index)
+        small, _ = load_for(site.entry.model, site.task, codec or site.codec, seed=seed)
+    return grown(small, site.plan)
+
+
+def grown(small: nn.Module, plan: Plan) -> nn.Module:
+    """Return a small model grown to the plan's large shape by a fixed operator with the exact start."""
+    reading = read(small)
+    operator = make_operator(OperatorPlan(kind="fixed"), reading.family, reading.shape, plan.large, plan.seed)
+    learner = Ligo(small, [Step(operator)], plan.training)
+    return learner.materialise({}, learner.private_start())
+
+
+def own_config(common: Any, like: Any, *, words: bool) -> Any:
+    """Return the common model's configuration with the labels and images (and words, if asked) of another one."""
+    config = copy.deepcopy(common.config)
+    for field in (*FROM_DATA, *(FROM_WORDS if words else ())):
+        if hasattr(like, field) and hasattr(config, field):
+            setattr(config, field, getattr(like, field))
+    return config
+
+
+def with_config(common: Any, config: Any, *, words: bool, plan: Plan) -> nn.Module:
+    """Return the common model under another configuration.
+
+    Tensors that mean the same there are kept: all but those over labels where the labels differ, over words where the
+    vocabularies do, and of another size. These are drawn afresh, the same for everyone.
+
+    Args:
+        common: the common model.
+        config: the configuration, of the same shape.
+        words: whether the vocabulary is the same.
+        plan: the run's plan, for its seed.
+    """
+    reading = read(common)
+    model = new_model(config, reading.head, seed=plan.seed)
+    theirs, own = common.state_dict(), model.state_dict()
+    differ = {"label"} if config.id2label != common.config.id2label else set()
+    if not words:
+        differ.add("vocab")
+    for spec in reading.specs:
+        for name in spec.names(reading.shape):
+            if differ.isdisjoint(spec.axes) and theirs[name].shape == own[name].shape:
+                own[name] = theirs[name]
+    own |= {name: own[source] for name, source in reading.tied.items()}
+    model.load_state_dict(own, strict=True)
+    return model

@@ -1,0 +1,43 @@
+"""Federated averaging of the large model grown from one public small model: what sharing the model would give.
+
+It is a reference and no rival: the model itself travels, body and all (McMahan et al., AISTATS 2017, from a common
+grown start; ``common_model`` says which small model that is). Every participant keeps its own head and pooler, and
+where vocabularies differ its own table of words.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fedgrow.approaches.base import Federated
+from fedgrow.approaches.common_model import Common
+from fedgrow.methods import WholeModel
+from fedgrow.methods.base import Learner, Tensors
+from fedgrow.runs.atomic import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from fedgrow.federated.participant import Participant
+    from fedgrow.runs.folder import RunFolder
+
+
+class FedAvgGrown(Federated):
+    """The large model grown from one public small model, its body averaged."""
+
+    name = "fedavg-grown"
+    title = "the large model grown from one public (else the first) small model, its body averaged"
+    travels = "the large model's body"
+
+    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+        """Settle the common model, and the tensors of it that travel."""
+        folder, common = run.approach(self.name), Common.of(sites)
+        common.save(folder / "common")
+        state = common.model.state_dict()
+        write_tensors(folder / "start.safetensors", {name: state[name] for name in common.names})
+
+    def learner(self, site: "Participant") -> Learner:
+        """Return the participant's large model."""
+        common = Common.load(site.run.approach(self.name) / "common", site.task.name)
+        return WholeModel(common.own(site), site.plan.training.model_learning_rate, common.names)
+
+    def start(self, run: "RunFolder") -> Tensors:
+        """Return what was settled."""
+        return read_tensors(run.approach(self.name) / "start.safetensors")

@@ -1,0 +1,129 @@
+"""All data in one place: the common grown model trained on everyone's training examples, a ceiling for sharing nothing.
+
+It takes as many steps as all participants together, with the same batch size. One head serves all, over the labels of
+all; on a participant's held-out data a predicted label that the participant does not have counts as wrong. Texts are
+tokenized, and images processed, as the first participant's model asks for.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from fedgrow.approaches.base import Ended, Metrics, Together
+from fedgrow.approaches.common_model import grow_common, own_config, with_config
+from fedgrow.approaches.rounds import count, steps_by_round, total_steps, trained
+from fedgrow.architectures.models import load_config
+from fedgrow.data.joined import joined
+from fedgrow.errors import FedgrowError
+from fedgrow.methods import WholeModel
+from fedgrow.runs.events import emit
+from fedgrow.tasks import Codec
+from fedgrow.training.flops import counted
+from fedgrow.training.loop import evaluate, fit
+from fedgrow.training.seeds import TRAIN, derive
+
+if TYPE_CHECKING:
+    from fedgrow.federated.participant import Participant
+
+LANGUAGE = ("causal-language-modelling", "masked-language-modelling")
+
+
+class Pooled(Together):
+    """The common grown model, trained on all data in one place."""
+
+    name = "pooled"
+    title = "all data in one place: the grown large model trained on it (ceiling)"
+    travels = "all data"
+
+    def run(self, sites: Sequence["Participant"]) -> list[Ended]:
+        """Train once; evaluate for every participant after every round's worth of steps.
+
+        Raises:
+            FedgrowError: the task is language modelling and vocabularies differ, or images differ in size.
+        """
+        first, people = sites[0], len(sites)
+        plan, task = first.plan, first.task
+        _comparable(sites)
+        codec = codec_for_all(sites)
+        learner = WholeModel(model_for_all(first, codec), plan.training.model_learning_rate)
+        data = codec.encode(joined([site.raw_data[0] for site in sites]))
+        tests = [codec.encode(site.raw_data[1]) for site in sites]
+        rounds = steps_by_round([("joint", people * total_steps(plan))], plan.schedule.rounds)[1:]
+        weights = learner.private_start()
+        curves: list[list[Metrics]] = []
+        flops: list[int] = []
+
+        def train(steps: int, number: int) -> Any:
+            seed = derive(plan.seed, TRAIN, people, number)  # participants' own streams end before this one
+            return fit(
+                learner, {}, weights, data, codec, task, plan.training, phase="joint", steps=steps, seed=seed
+            )  # fmt: skip
+
+        cost = counted(lambda: train(1, 0))
+        for number, [(_, steps)] in enumerate(rounds, 1):
+            try:
+                fitted = train(steps, number)
+            except FedgrowError as error:
+                raise FedgrowError(f"{self.name}, in round {number}: {error}") from None
+            if fitted.skipped:
+                emit(first.run.path, "skipped", method=self.name, round=number, steps=fitted.skipped)
+            weights = fitted.private
+            size = plan.training.batch_size
+            curves.append([evaluate(learner, {}, weights, test, codec, task, size) for test in tests])
+            _finite(curves[-1], number)
+            flops.append((flops[-1] if flops else 0) + cost * steps)
+        size = count(learner.materialise({}, weights))
+        return [
+            Ended(curve[-1], list(curve), [f // people for f in flops], trained(learner), size)
+            for curve in zip(*curves, strict=True)
+        ]
+
+
+def labels_of_all(sites: Sequence["Participant"]) -> list[str]:
+    """Return everyone's labels, each once: in the first participant's order, then the next's; empty if there are none."""
+    return list(dict.fromkeys(label for site in sites for label in site.codec.labels))
+
+
+def codec_for_all(sites: Sequence["Participant"]) -> Codec:
+    """Return the first participant's codec with the labels of all."""
+    first, labels = sites[0], labels_of_all(sites)
+    entry, shard = first.entry, joined([joined(site.raw_data) for site in sites])
+    config = load_config(entry.model) if isinstance(entry.model, str) else None
+    data = entry.data or first.plan.data
+    if labels and data is not None:
+        entry = entry.model_copy(update={"data": data.model_copy(update={"labels": tuple(labels)})})
+        if config is not None:  # a model's own labels would come before the list of all
+            config.id2label = {i: f"LABEL_{i}" for i in range(len(labels))}
+    # a tokenizer that is learned is the first participant's: its readied model knows no other
+    return first.task.codec(first.plan, entry, shard, config, first.raw_data[0])
+
+
+def model_for_all(first: "Participant", codec: Codec) -> nn.Module:
+    """Return the common grown model with a head over the labels of all: its own where they are those of the small model."""
+    model: Any = grow_common(first, codec)
+    config = own_config(model, model.config, words=False)
+    values = codec.config_values()
+    for field in ("id2label", "label2id"):
+        if codec.labels and field in values:
+            setattr(config, field, values[field])
+    return with_config(model, config, words=True, plan=first.plan)
+
+
+def _comparable(sites: Sequence["Participant"]) -> None:
+    if sites[0].task.name in LANGUAGE:
+        digests = [site.codec.vocabulary_digest() for site in sites]
+        other = next((s.name for s, d in zip(sites, digests, strict=True) if d != digests[0]), None)
+        if other is not None:
+            raise FedgrowError(
+                f"pooled: {other} has another vocabulary than {sites[0].name}, and perplexities of different "
+                "vocabularies do not compare; give all participants one tokenizer, or leave pooled out of baselines"
+            )
+
+
+def _finite(metrics: Sequence[Metrics], number: int) -> None:
+    if not all(math.isfinite(value) for found in metrics for value in found.values()):
+        raise FedgrowError(
+            f"pooled: metrics after round {number} are not finite ({list(metrics)}); lower model_learning_rate"
+        )
