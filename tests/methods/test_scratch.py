@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from fedgrow.architectures import Shape
+from fedgrow.architectures import Shape, families
 from fedgrow.methods.scratch import scratch
 from fedgrow.methods.whole_model import WholeModel, body_names
-from tests import tiny
-from tests.methods.learners import LARGE, batch, plan, small
+from tests import tiny, zoo
+from tests.methods.learners import LARGE, SMALL, batch, plan, small
 
 WORDS = {"bert": "bert.embeddings.word_embeddings.weight", "gpt2-classify": "transformer.wte.weight"}
 
@@ -67,3 +67,10 @@ def test_it_has_nothing_of_the_small_models_weights():
             parameter += 1
     other = made(model, False, plan())
     assert all(torch.equal(t, other.start[n]) for n, t in one.start.items())
+
+
+def test_settings_with_an_entry_a_layer_follow_the_layers():
+    family = families()["qwen2"]
+    model = zoo.model(family, "sequence-classification", SMALL)
+    large = scratch(model, plan(), shared=())
+    assert large.reading.shape.layers == len(large.config.layer_types) == LARGE["layers"]

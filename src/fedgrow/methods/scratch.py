@@ -8,6 +8,7 @@ from fedgrow.architectures import read
 from fedgrow.architectures.configuration import with_shape
 from fedgrow.architectures.models import new_model
 from fedgrow.config.plan import Plan
+from fedgrow.growth.depth import source_layers
 from fedgrow.methods.whole_model import WholeModel
 
 
@@ -20,6 +21,7 @@ def scratch(small: nn.Module, plan: Plan, *, shared: Collection[str]) -> WholeMo
         shared: names of the tensors that are averaged.
     """
     reading = read(small)
-    config = with_shape(small.config, reading.family, plan.large)
+    layers = source_layers(reading.shape.layers, plan.large.layers)
+    config = with_shape(small.config, reading.family, plan.large, layers=layers)
     model = new_model(config, reading.head, seed=plan.seed)
     return WholeModel(model, plan.training.model_learning_rate, shared)
