@@ -1,5 +1,6 @@
 """``fedgrow simulate``: run a plan on one machine."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +8,12 @@ from typing import Annotated
 import typer
 
 from fedgrow.cli.app import app
+from fedgrow.cli.registered import BASELINES, Registered
 from fedgrow.config.shipped import shipped_plans
 from fedgrow.errors import FedgrowError
 
 
-@app.command()
+@app.command(cls=Registered)
 def simulate(
     plan: Annotated[
         str | None,
@@ -34,9 +36,13 @@ def simulate(
     engine: Annotated[str, typer.Option(help="What carries the messages: local or ray.")] = "local",
     baselines: Annotated[
         str | None,
+        typer.Option(help=f"Baselines beside, with commas: {BASELINES}; or none. Default: the plan's."),
+    ] = None,
+    operator: Annotated[
+        Path | None,
         typer.Option(
-            help="Baselines beside, with commas: small, independent, fedavg, fedprox, heterofl, fedrolex, fedproto, "
-            "linear-probe, tfidf; or none. Default: the plan's."
+            help="Newcomers: take this trained Global-LiGO (a run's folder `operator`) as it is, and train only Local-LiGO.",
+            show_default=False,
         ),
     ] = None,
     resume: Annotated[
@@ -56,12 +62,16 @@ def simulate(
     if baselines is not None:
         chosen = [] if baselines == "none" else [b.strip() for b in baselines.split(",") if b.strip()]
         changes.append(f"baselines={chosen}")
+    if operator is not None:
+        changes.append(f"operator={{trained: {json.dumps(str(operator.resolve()))}, frozen: true}}")
     if plan is None and not (resume and out):
         raise FedgrowError(
             "name a plan (a YAML file or a shipped one), or give --resume with --out to go on with a run"
         )
     if plan is None and changes:
-        raise FedgrowError("--resume goes on with the run's own plan: leave --set and --baselines out")
+        raise FedgrowError(
+            "--resume goes on with the run's own plan: leave --set, --baselines and --operator out"
+        )
     if resume and out is None:
         raise FedgrowError("--resume: say which run with --out")
     loaded = load_plan(plan, changes) if plan is not None else None

@@ -13,7 +13,9 @@ from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.federated.strategy import STRATEGIES, Rounds
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
+from fedgrow.methods.dual_ligo import global_start
 from fedgrow.methods.ligo import make_operator
+from fedgrow.runs.operator import with_trained
 from fedgrow.tasks import TASKS
 
 FROM_DATA = ("image_size", "num_channels", "num_labels", "id2label", "label2id", "vocab_size")
@@ -26,6 +28,7 @@ def resolve(plan: Plan) -> Plan:
         FedgrowError: a model is missing, of another family, or has no head for the task.
         ShapeError: a shape cannot grow; the text names the participant, the axis and both sizes.
     """
+    plan = with_trained(plan)
     _registered("operator.kind", plan.operator.kind, OPERATORS)
     _registered("local_operator.kind", plan.local_operator.kind, OPERATORS)
     _registered("strategy.name", plan.strategy.name, STRATEGIES)
@@ -36,6 +39,8 @@ def resolve(plan: Plan) -> Plan:
             raise FedgrowError(
                 f"baselines: {baseline} fits {', '.join(tasks)}, not the plan's task {plan.task}; leave it out"
             )
+    if plan.local_operator.trained is not None or plan.local_operator.frozen:
+        raise FedgrowError("local_operator: trained and frozen are for Global-LiGO; set them under operator")
     family, shapes = _models(plan)
     large = _settled("large", family, plan.large, shapes)
     intermediate = plan.intermediate
@@ -58,6 +63,8 @@ def resolve(plan: Plan) -> Plan:
         _operator("local_operator", plan.local_operator, family, shape, intermediate, what)
     what = "the intermediate to the large shape"
     _operator("operator", plan.operator, family, intermediate, large, what)
+    if plan.operator.trained is not None:
+        global_start(plan.model_copy(update={"large": large, "intermediate": intermediate}), family)
     for baseline in plan.baselines:
         settled = plan.model_copy(update={"large": large})
         BASELINES[baseline].check(settled, family, list(shapes.values()))

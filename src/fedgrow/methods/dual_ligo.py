@@ -8,7 +8,10 @@ from torch import nn
 from fedgrow.architectures import Family, Shape, read
 from fedgrow.config.plan import Plan
 from fedgrow.growth import Operator
+from fedgrow.methods.base import Group, Phase, Tensors
 from fedgrow.methods.ligo import Ligo, Step, make_operator
+from fedgrow.runs.operator import seed_of, trained_arrays
+from fedgrow.training.seeds import OPERATOR, derive
 
 LOCAL = "local/"
 
@@ -16,7 +19,13 @@ LOCAL = "local/"
 def global_operator(plan: Plan, family: Family) -> Operator:
     """Return the consortium's Global-LiGO: it follows from the agreed plan alone, at the server and at every site."""
     assert isinstance(plan.intermediate, Shape), "the plan must be resolved"
-    return make_operator(plan.operator, family, plan.intermediate, plan.large, plan.seed)
+    return make_operator(plan.operator, family, plan.intermediate, plan.large, seed_of(plan))
+
+
+def global_start(plan: Plan, family: Family) -> Tensors:
+    """Return what Global-LiGO begins with: the trained operator that the plan names, or its own start."""
+    arrays = global_operator(plan, family).initial()
+    return arrays if plan.operator.trained is None else trained_arrays(plan.operator.trained, arrays)
 
 
 class DualLigo(Ligo):
@@ -30,10 +39,20 @@ class DualLigo(Ligo):
     def __init__(self, model: nn.Module, plan: Plan) -> None:
         reading, target = read(model), plan.intermediate
         assert isinstance(target, Shape), "the plan must be resolved"
-        self.local = make_operator(plan.local_operator, reading.family, reading.shape, target, plan.seed + 1)
+        seed = derive(plan.seed, OPERATOR, 1)
+        self.local = make_operator(plan.local_operator, reading.family, reading.shape, target, seed)
         self.global_ = global_operator(plan, reading.family)
         steps = (
             Step(self.local, plan.local_operator.learning_rate, LOCAL),
             Step(self.global_, plan.operator.learning_rate),
         )
         super().__init__(model, steps, plan.training)
+        self.plan = plan
+
+    def shared_start(self) -> Tensors:
+        """Return the start of Global-LiGO."""
+        return global_start(self.plan, self.reading.family)
+
+    def groups(self, phase: Phase) -> list[Group]:
+        """Leave a frozen Global-LiGO out, whatever the phase."""
+        return super().groups("local" if self.plan.operator.frozen else phase)

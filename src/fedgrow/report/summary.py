@@ -9,8 +9,9 @@ from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.methods.dual_ligo import global_operator
 from fedgrow.methods.ligo import make_operator
 from fedgrow.report.markdown import report
-from fedgrow.runs.atomic import read_json, write_arrays, write_folder, write_json, write_text
+from fedgrow.runs.atomic import read_json, write_json, write_text
 from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.operator import write_operator
 from fedgrow.runs.outcome import read_outcome
 
 
@@ -18,20 +19,7 @@ def write_results(run: RunFolder) -> dict[str, Any]:
     """Gather what the run left on disk and write the operator, the report and the summary (last)."""
     last = Checkpoints(run.path).last()
     assert last is not None
-    config = {
-        "family": run.plan.family,
-        "intermediate": run.plan.model_dump(mode="json")["intermediate"],
-        "large": run.plan.large.model_dump(),
-        "operator": run.plan.operator.model_dump(mode="json"),
-        "seed": run.plan.seed,
-        "rounds": last.server_round,
-    }
-
-    def fill(folder: Any) -> None:
-        write_arrays(folder / "operator.safetensors", last.arrays)
-        write_json(folder / "config.json", config)
-
-    write_folder(run.path / "operator", fill)
+    write_operator(run.path / "operator", run.plan, last.arrays, last.server_round)
     summary = summarise(run)
     write_text(run.path / "report.md", report(run, summary))
     write_json(run.path / "summary.json", summary)
