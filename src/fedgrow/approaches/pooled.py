@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from fedgrow.approaches.base import Ended, Metrics, Together
-from fedgrow.approaches.common_model import grow_common, own_config, with_config
-from fedgrow.approaches.rounds import count, steps_by_round, total_steps, trained
+from fedgrow.approaches.common_model import differing, grow_common, own_config, with_config
+from fedgrow.approaches.rounds import count, trained
+from fedgrow.approaches.schedule import jointly, total_steps
 from fedgrow.architectures.models import load_config
+from fedgrow.config.plan import Plan
 from fedgrow.data.joined import joined
 from fedgrow.errors import FedgrowError
 from fedgrow.methods import WholeModel
@@ -25,6 +27,7 @@ from fedgrow.training.loop import evaluate, fit
 from fedgrow.training.seeds import TRAIN, derive
 
 if TYPE_CHECKING:
+    from fedgrow.architectures import Family, Shape
     from fedgrow.federated.participant import Participant
 
 LANGUAGE = ("causal-language-modelling", "masked-language-modelling")
@@ -36,6 +39,15 @@ class Pooled(Together):
     name = "pooled"
     title = "all data in one place: the grown large model trained on it (ceiling)"
     travels = "all data"
+
+    def check(self, plan: Plan, family: "Family", shapes: Sequence["Shape"]) -> None:
+        """Refuse language modelling where every participant learns a vocabulary of its own."""
+        own = [p.name for p in plan.participants if p.tokenizer is None and not isinstance(p.model, str)]
+        if plan.task in LANGUAGE and own and len(plan.participants) > 1:
+            raise FedgrowError(
+                f"baselines: {self.name} needs one vocabulary, for perplexities of different ones do not compare, but "
+                f"{own[0]} learns its own; name one participants[].tokenizer for all, or leave it out"
+            )
 
     def run(self, sites: Sequence["Participant"]) -> list[Ended]:
         """Train once; evaluate for every participant after every round's worth of steps.
@@ -50,7 +62,7 @@ class Pooled(Together):
         learner = WholeModel(model_for_all(first, codec), plan.training.model_learning_rate)
         data = codec.encode(joined([site.raw_data[0] for site in sites]))
         tests = [codec.encode(site.raw_data[1]) for site in sites]
-        rounds = steps_by_round([("joint", people * total_steps(plan))], plan.schedule.rounds)[1:]
+        rounds = jointly(people * total_steps(plan), plan.schedule.rounds)[1:]
         weights = learner.private_start()
         curves: list[list[Metrics]] = []
         flops: list[int] = []
@@ -101,14 +113,17 @@ def codec_for_all(sites: Sequence["Participant"]) -> Codec:
 
 
 def model_for_all(first: "Participant", codec: Codec) -> nn.Module:
-    """Return the common grown model with a head over the labels of all: its own where they are those of the small model."""
-    model: Any = grow_common(first, codec)
+    """Return the common grown model with a head over the labels of all."""
+    model: Any = grow_common(first)
     config = own_config(model, model.config, words=False)
     values = codec.config_values()
     for field in ("id2label", "label2id"):
         if codec.labels and field in values:
             setattr(config, field, values[field])
-    return with_config(model, config, words=True, plan=first.plan)
+    differ = differing(first, codec)
+    if config.id2label != model.config.id2label:
+        differ.add("label")
+    return with_config(model, config, differ, first.plan.seed)
 
 
 def _comparable(sites: Sequence["Participant"]) -> None:

@@ -19,4 +19,4 @@ class Registered(TyperCommand):
         for option in self.params:
             if getattr(option, "help", None):
                 option.help = option.help.replace(BASELINES, ", ".join(REGISTERED))
-        super().format_help(ctx, formatter)  # type: ignore[arg-type]
+        super().format_help(ctx, formatter)

@@ -1,0 +1,114 @@
+"""The common grown model computes what the small one computes, and participants begin with all of it that fits them."""
+
+import pandas as pd
+import pytest
+import torch
+
+from fedgrow.approaches.common_model import Common
+from fedgrow.federated.participant import Participant
+from fedgrow.methods import WholeModel
+from fedgrow.runs.folder import RunFolder
+from fedgrow.tasks.models import load_for
+from fedgrow.training.seeds import INIT, derive
+from tests.approaches.federating import begin, sites
+from tests.e2e.test_shipped_plans import WORDS, tiny_bert
+
+NAME = "fedavg-grown"
+BERT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+LANGUAGE = {
+    "task": "causal-language-modelling",
+    "family": "gpt2",
+    "model_settings": {},
+    "vocabulary": {"size": 300},
+    "training": {"batch_size": 8, "max_length": 8},
+}
+
+
+def texts(path, labels=("x", "y", "z")):
+    rows = [" ".join(WORDS[(i * k + k) % len(WORDS)] for k in range(3, 14)) for i in range(90)]
+    pd.DataFrame({"text": rows, "label": [labels[i % len(labels)] for i in range(90)]}).to_parquet(path)
+    return str(path)
+
+
+def common_of(run: RunFolder) -> Common:
+    return Common.load(run.approach(NAME) / "common", run.plan.task)
+
+
+def quality(site: Participant, model: torch.nn.Module) -> dict[str, float]:
+    learner = WholeModel(model, 1e-3)
+    return site.evaluate(learner, {}, learner.private_start())
+
+
+def close(found: dict[str, float], expected: dict[str, float]) -> bool:
+    return all(found[name] == pytest.approx(value, rel=1e-4) for name, value in expected.items())
+
+
+def test_without_a_public_model_it_computes_what_the_first_readied_model_computes(tmp_path):
+    run = begin(tmp_path / "run", NAME)
+    first = sites(run, NAME)[0]
+    assert close(quality(first, common_of(run).model), first.prepared["metrics"])
+
+
+def test_a_head_readied_on_one_participants_classes_is_nobodys_start(tmp_path):
+    run = begin(tmp_path / "run", NAME)
+    common = common_of(run)
+    heads = [common.own(site).classifier.weight for site in sites(run, NAME)]
+    assert all(torch.equal(head, heads[0]) for head in heads)
+    assert not torch.equal(heads[0], common.model.classifier.weight)
+
+
+def test_a_public_model_is_taken_as_it_came(tmp_path):
+    public = str(tiny_bert(tmp_path / "m", **BERT))
+    run = begin(
+        tmp_path / "run",
+        NAME,
+        task="sequence-classification",
+        family="bert",
+        model_settings={},
+        data={"source": texts(tmp_path / "texts.parquet")},
+        participants=[{"name": name, "model": public} for name in ("ada", "bob")],
+        large={"layers": 3, "width": 32, "heads": 4, "ffn": 32},
+        intermediate="auto",
+        prepare={"steps": 5, "learning_rate": 0.01},
+    )
+    first = sites(run, NAME)[0]
+    small, _ = load_for(public, first.task, first.codec, seed=derive(run.plan.seed, INIT, 0))
+    found = quality(first, common_of(run).model)
+    assert close(found, quality(first, small))
+    assert not close(found, first.prepared["metrics"])
+
+
+def test_labels_of_its_own_take_a_fresh_head_over_the_common_body(tmp_path):
+    run = begin(tmp_path / "run", NAME, partition={"kind": "dirichlet", "alpha": 0.3, "min_examples": 10},
+                data={"source": "bundled:digits", "limit": 120, "test_fraction": 0.4})  # fmt: skip
+    common, people = common_of(run), sites(run, NAME)
+    other = next(s for s in people if list(s.codec.labels) != list(people[0].codec.labels))
+    own, theirs = common.own(other).state_dict(), common.model.state_dict()
+    assert len(own["classifier.weight"]) == len(other.codec.labels)
+    assert all(torch.equal(own[name], theirs[name]) for name in common.names)
+
+
+def test_vocabularies_of_their_own_stay_and_the_rest_is_common(tmp_path):
+    run = begin(tmp_path / "run", NAME, data={"source": texts(tmp_path / "t.parquet")}, **LANGUAGE)
+    common, people = common_of(run), sites(run, NAME)
+    assert people[0].codec.vocabulary_digest() != people[1].codec.vocabulary_digest()
+    for site in people:
+        shared, private = site.learner.shared_start(), site.learner.private_start()
+        assert set(shared) == set(common.names)
+        assert list(private) == ["transformer.wte.weight"]
+    assert close(quality(people[0], common.own(people[0])), people[0].prepared["metrics"])
+
+
+def test_one_vocabulary_is_shared(tmp_path):
+    public = str(tiny_bert(tmp_path / "m", **BERT))
+    people = [
+        {"name": n, "model": {"layers": 1, "width": 8, "heads": 2, "ffn": 8}, "tokenizer": public}
+        for n in ("ada", "bob")
+    ]
+    source = {"source": texts(tmp_path / "t.parquet")}
+    training = {"batch_size": 8, "max_length": 8}
+    settings = LANGUAGE | {"data": source, "participants": people, "training": training}
+    run = begin(tmp_path / "run", NAME, **settings)
+    assert "transformer.wte.weight" in common_of(run).names
+    for site in sites(run, NAME):
+        assert site.learner.private_start() == {}
