@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from fedgrow.approaches.schedule import Parts, jointly, total_steps
 from fedgrow.config.plan import Plan, StrategyPlan, TrainingPlan
-from fedgrow.methods.base import Learner, Phase, Tensors
+from fedgrow.methods.base import Learner, Tensors
 
 if TYPE_CHECKING:
     from fedgrow.architectures import Family, Shape
@@ -167,8 +168,10 @@ class Federated(Approach):
         """
         return None
 
-    def phases(self, plan: Plan) -> list[tuple[Phase, int]]:
-        """Return the phases of training in order, with their steps; the last is spread over the rounds."""
-        schedule = plan.schedule
-        local = schedule.local_steps if schedule.kind == "two-phase" else 0
-        return [("joint", local + schedule.rounds * schedule.steps)]
+    def rounds(self, plan: Plan) -> list[Parts]:
+        """Return the phases and steps before the first round, and of every round."""
+        return jointly(total_steps(plan), plan.schedule.rounds)
+
+    def trains(self, plan: Plan, name: str, server_round: int) -> bool:
+        """Whether a shared tensor is trained in a round, if its phase trains it at all."""
+        return True

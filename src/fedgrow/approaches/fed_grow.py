@@ -1,12 +1,14 @@
 """Fed-Grow itself: Global-LiGO travels and is averaged, everything else stays (arXiv 2406.13450)."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated, Sent
+from fedgrow.approaches.schedule import Parts, in_phases
 from fedgrow.config.plan import Plan, StrategyPlan
 from fedgrow.methods import DualLigo
-from fedgrow.methods.base import Learner, Phase, Tensors
+from fedgrow.methods.base import Learner, Tensors
 from fedgrow.methods.dual_ligo import global_start
 
 if TYPE_CHECKING:
@@ -43,15 +45,12 @@ class FedGrow(Federated):
         """Keep a frozen operator to the bit; else average as the plan says."""
         return held if run.plan.operator.frozen else None
 
-    def phases(self, plan: Plan) -> list[tuple[Phase, int]]:
-        """``two-phase``: Local-LiGO first, then Global-LiGO in rounds; ``joint``: both in every round.
+    def rounds(self, plan: Plan) -> list[Parts]:
+        """Return the plan's schedule."""
+        return in_phases(plan)
 
-        A frozen Global-LiGO leaves Local-LiGO to be trained throughout.
-        """
-        schedule = plan.schedule
-        if plan.operator.frozen:
-            local = schedule.local_steps if schedule.kind == "two-phase" else 0
-            return [("local", local + schedule.rounds * schedule.steps)]
-        if schedule.kind == "two-phase":
-            return [("local", schedule.local_steps), ("grow", schedule.rounds * schedule.steps)]
-        return [("joint", schedule.rounds * schedule.steps)]
+    def trains(self, plan: Plan, name: str, server_round: int) -> bool:
+        """Whether it is the array's turn, where the plan has turns (alternating factors, for instance)."""
+        turns = plan.operator.turns
+        patterns = turns[(server_round - 1) % len(turns)] if turns else ("*",)
+        return any(fnmatchcase(name, pattern) for pattern in patterns)

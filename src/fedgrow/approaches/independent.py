@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended
 from fedgrow.approaches.rounds import train_in_rounds
+from fedgrow.approaches.schedule import in_phases
 
 if TYPE_CHECKING:
     from fedgrow.federated.participant import Participant
@@ -17,4 +18,6 @@ class Independent(Alone):
 
     def run(self, site: "Participant") -> Ended:
         """Train both operators, in the phases of the run."""
-        return train_in_rounds(site, site.learner, site.approach.phases(site.plan))
+        return train_in_rounds(
+            site, site.learner, in_phases(site.plan), finetune=site.plan.schedule.finetune_steps
+        )

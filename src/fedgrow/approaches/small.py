@@ -4,7 +4,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended, Metrics
-from fedgrow.approaches.rounds import count, flops_by_round, steps_by_round, total_steps, trained
+from fedgrow.approaches.rounds import count, flops_by_round, trained
+from fedgrow.approaches.schedule import jointly, total_steps
 from fedgrow.methods import Tensors, WholeModel
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Small(Alone):
         """Train all weights of the small model, with one optimizer throughout: a slight favour to it."""
         learner = WholeModel(site.small_model, (site.entry.prepare or site.plan.prepare).learning_rate)
         steps = total_steps(site.plan)
-        rounds = steps_by_round([("joint", steps)], site.plan.schedule.rounds)
+        rounds = jointly(steps, site.plan.schedule.rounds)
         ends = set(accumulate(sum(n for _, n in parts) for parts in rounds[1:]))
         curve: list[Metrics] = []
 

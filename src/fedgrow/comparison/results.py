@@ -90,11 +90,12 @@ def curve(outcome: Outcome, metric: str) -> list[dict[str, float]]:
     """Return the mean metric over participants after every round, with the bytes and arithmetic spent until then."""
     ended = list(outcome.participants.values())
     rounds = min(len(e.curve) for e in ended)
+    bytes_ = [up + down for up, down in zip(outcome.bytes_up, outcome.bytes_down, strict=True)]
     return [
         {
             "round": i + 1,
             "value": float(np.mean([e.curve[i][metric] for e in ended])),
-            "bytes": float(outcome.bytes_up[i] + outcome.bytes_down[i]) if outcome.bytes_up else 0.0,
+            "bytes": float(bytes_[min(i, len(bytes_) - 1)]) if bytes_ else 0.0,
             "flops": float(sum(e.flops[i] for e in ended)),
         }
         for i in range(rounds)

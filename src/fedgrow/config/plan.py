@@ -88,6 +88,10 @@ class OperatorPlan(Frozen):
     trained: str | None = Field(
         None, description="folder of a trained operator to begin with; Global-LiGO only"
     )
+    turns: tuple[tuple[str, ...], ...] = Field(
+        (),
+        description="patterns of the arrays that are trained in the first, second, ... round, and again from the first",
+    )
     frozen: bool = Field(False, description="keep it as it is: only Local-LiGO and the head are trained")
 
 
@@ -95,13 +99,16 @@ class SchedulePlan(Frozen):
     """Who is trained when.
 
     ``two-phase`` trains Local-LiGO first (``local_steps``), then only Global-LiGO in rounds; ``joint`` trains both in
-    every round. The head is trained throughout.
+    every round; ``alternate`` first Local-LiGO, then Global-LiGO in every round. The head is trained throughout.
     """
 
-    kind: Literal["joint", "two-phase"] = "joint"
+    kind: Literal["joint", "two-phase", "alternate"] = "joint"
     rounds: PositiveInt = 8
     steps: PositiveInt = 20
     local_steps: NonNegativeInt = 20
+    finetune_steps: NonNegativeInt = Field(
+        0, description="steps on all weights of each grown model, at its participant, after the last round"
+    )
 
 
 class TrainingPlan(Frozen):
@@ -115,6 +122,9 @@ class TrainingPlan(Frozen):
         1e-3, description="for whole models: baselines that train all weights"
     )
     lora_learning_rate: PositiveFloat = Field(1e-3, description="for LoRA's factors: baseline fedlora")
+    finetune_learning_rate: PositiveFloat | None = Field(
+        None, description="for fine-tuning after the last round; default: that of readying the small model"
+    )
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     decay: Literal["none", "linear"] = Field("none", description="of the rates after the warm-up")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

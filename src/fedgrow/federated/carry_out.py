@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Alone, Ended, Federated, Outcome, Together
-from fedgrow.approaches.rounds import count, flops_by_round, steps_by_round, trained
+from fedgrow.approaches.rounds import count, flops_by_round, trained
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.client_app import app as client_app
 from fedgrow.federated.client_app import participant
@@ -97,11 +97,15 @@ def _ended(site: Participant, shared: Tensors, server_round: int, curve: list[di
     learner, approach = site.learner, site.approach
     private = site.state.load(server_round)
     mine = approach.down(site.run, shared, site.index, server_round)
-    rounds = steps_by_round(approach.phases(site.plan), site.plan.schedule.rounds)
-    return Ended(
-        metrics=site.evaluate(learner, mine, private),
-        curve=curve,
-        flops=flops_by_round(site, learner, rounds, approach.training(site.plan.training)),
-        trained=trained(learner),
-        model=count(learner.materialise(mine, private)),
+    training = approach.training(site.plan.training)
+    flops, model = (
+        flops_by_round(site, learner, approach.rounds(site.plan), training),
+        learner.materialise(mine, private),
     )
+    steps = site.plan.schedule.finetune_steps
+    if approach is FED_GROW and steps:
+        tuned = site.finetune(model, steps)
+        curve.append(tuned.metrics)
+        flops.append(flops[-1] + tuned.flops)
+    metrics = curve[-1] if approach is FED_GROW and steps else site.evaluate(learner, mine, private)
+    return Ended(metrics, curve, flops, trained(learner), count(model))

@@ -4,8 +4,8 @@ Nothing here knows of messages; ``client_app`` translates. Everything private st
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,30 +13,36 @@ from typing import Any
 from torch import Tensor, nn
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
-from fedgrow.approaches.rounds import count, steps_by_round
+from fedgrow.approaches.rounds import count
 from fedgrow.architectures import families, read
 from fedgrow.architectures.configuration import new_config
-from fedgrow.architectures.models import CANNOT_BE_MADE, load_config, load_model, new_model, quiet
-from fedgrow.config.plan import ParticipantPlan, Plan, PreparePlan, TrainingPlan
-from fedgrow.data.examples import Examples
-from fedgrow.data.split import split
+from fedgrow.architectures.models import CANNOT_BE_MADE, load_model, new_model, quiet
+from fedgrow.config.plan import PreparePlan, TrainingPlan
 from fedgrow.errors import FedgrowError
+from fedgrow.federated.own_data import OwnData
 from fedgrow.federated.state import PrivateState
 from fedgrow.growth.parity import Parity
 from fedgrow.methods import DualLigo, Learner, Phase, Tensors, WholeModel
 from fedgrow.report.model_card import model_card
 from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.events import emit
-from fedgrow.runs.folder import RunFolder
-from fedgrow.tasks import TASKS, Codec, Encoded, Task
 from fedgrow.tasks.models import load_for
 from fedgrow.training.flops import counted
 from fedgrow.training.loop import Fitted, Watch, evaluate, fit
 from fedgrow.training.parity import parity
-from fedgrow.training.seeds import DATA, INIT, TRAIN, derive
+from fedgrow.training.seeds import INIT, TRAIN, derive
 
 
-class Participant:
+@dataclass(frozen=True)
+class Tuned:
+    """A model after fine-tuning, what it reaches, and the arithmetic that it took."""
+
+    model: nn.Module
+    metrics: dict[str, float]
+    flops: int
+
+
+class Participant(OwnData):
     """A participant of a run.
 
     Args:
@@ -46,56 +52,17 @@ class Participant:
     """
 
     def __init__(self, run: Path, index: int, method: str = FED_GROW.name) -> None:
-        self.run = RunFolder(run)
-        self.plan: Plan = self.run.plan
+        super().__init__(run, index)
         if method != FED_GROW.name and method not in self.plan.baselines:
             raise FedgrowError(f"method {method!r} is not in the plan; nothing of it may leave")
         approach = APPROACHES[method]
         if not isinstance(approach, Federated):
             raise FedgrowError(f"method {method!r} is not federated; nothing of it may leave")
-        self.index, self.method, self.approach = index, method, approach
-        self.entry: ParticipantPlan = self.plan.participants[index]
-        self.name = self.entry.name
-        self.task: Task = TASKS[self.plan.task]
-        self.folder = self.run.participant(self.name)
+        self.method, self.approach = method, approach
         own = (
             self.folder if method == FED_GROW.name else self.run.approach(method) / "participants" / self.name
         )
         self.state = PrivateState(own / "private" / "state")
-
-    # its data
-
-    @cached_property
-    def _splits(self) -> tuple[Examples, Examples, Examples]:
-        """The shard, its training part and its held-out part."""
-        shard = self.run.shard(self.name)
-        data = self.entry.data or self.plan.data
-        assert data is not None
-        seed = derive(self.plan.seed, DATA, self.index)
-        train, test = split(list(range(len(shard))), shard.labels, data.test_fraction, seed)
-        return shard, shard.take(train), shard.take(test)
-
-    @property
-    def raw_data(self) -> tuple[Examples, Examples]:
-        """Training and held-out examples as they came."""
-        return self._splits[1:]
-
-    @cached_property
-    def codec(self) -> Codec:
-        """Tokenizer or image processor, and labels."""
-        config = load_config(self.entry.model) if isinstance(self.entry.model, str) else None
-        shard, train, _ = self._splits
-        return self.task.codec(self.plan, self.entry, shard, config, train)
-
-    @cached_property
-    def train_data(self) -> Encoded:
-        """Training examples as tensors."""
-        return self.codec.encode(self._splits[1])
-
-    @cached_property
-    def test_data(self) -> Encoded:
-        """Held-out examples as tensors."""
-        return self.codec.encode(self._splits[2])
 
     # its small model
 
@@ -172,23 +139,40 @@ class Participant:
         """Two-phase: train Local-LiGO and the head before the first round."""
         start = self.learner.private_start()
         training = self.approach.training(self.plan.training)
-        steps = self.plan.schedule.local_steps
-        fitted = self.fit(self.learner, shared, start, "local", steps, 0, training=training)
+        [(phase, steps)] = self.approach.rounds(self.plan)[0]
+        fitted = self.fit(self.learner, shared, start, phase, steps, 0, training=training)
         self.state.save(0, fitted.private)
         return fitted
 
     def train_round(self, shared: Mapping[str, Tensor], server_round: int) -> Fitted:
         """Train for one federated round and keep the private tensors; running a round again gives the same."""
-        before, *rounds = steps_by_round(self.approach.phases(self.plan), self.plan.schedule.rounds)
-        if server_round == 1 and not before:
+        rounds = self.approach.rounds(self.plan)
+        if server_round == 1 and not rounds[0]:
             private: Tensors = self.learner.private_start()
         else:
             private = self.state.load(server_round - 1)
-        [(phase, steps)] = rounds[server_round - 1]
         training = self.approach.training(self.plan.training)
-        fitted = self.fit(self.learner, shared, private, phase, steps, server_round, training=training)
-        self.state.save(server_round, fitted.private)
-        return replace(fitted, shared=self.learner.sent(fitted.shared, fitted.private))
+        given, losses = dict(shared), []
+
+        def trains(name: str) -> bool:
+            return name not in given or self.approach.trains(self.plan, name, server_round)
+
+        for part, (phase, steps) in enumerate(rounds[server_round]):
+            fitted = self.fit(
+                self.learner,
+                given,
+                private,
+                phase,
+                steps,
+                server_round,
+                training=training,
+                trains=trains,
+                part=part,
+            )
+            given, private = fitted.shared, fitted.private
+            losses.append(fitted.loss)
+        self.state.save(server_round, private)
+        return Fitted(self.learner.sent(given, private), private, sum(losses) / len(losses), 0)
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
         """Return loss and metrics on the participant's own held-out data after a round."""
@@ -198,13 +182,18 @@ class Participant:
         """Write the grown model as an ordinary Hugging Face folder, and the participant's own report."""
         private = self.state.load(server_round)
         model = self.learner.materialise(shared, private)
+        if steps := self.plan.schedule.finetune_steps:
+            tuned = self.finetune(model, steps)
+            model, metrics = tuned.model, tuned.metrics
+        else:
+            metrics = self.evaluate(self.learner, shared, private)
         report = {
             "name": self.name,
             "small": {k: self.prepared[k] for k in ("shape", "parameters", "metrics")},
             "grown": {
                 "shape": read(model).shape.model_dump(),
                 "parameters": count(model),
-                "metrics": self.evaluate(self.learner, shared, private),
+                "metrics": metrics,
             },
             "start": {
                 "metrics": self.evaluate(
@@ -231,6 +220,16 @@ class Participant:
             model.save_pretrained(folder)
             self.codec.save(folder)
 
+    def finetune(self, model: nn.Module, steps: int) -> "Tuned":
+        """Train all weights of a grown model on this participant's own data."""
+        rate = self.plan.training.finetune_learning_rate
+        learner = WholeModel(model, rate or (self.entry.prepare or self.plan.prepare).learning_rate)
+        last = self.plan.schedule.rounds + 1
+        fitted = self.fit(learner, {}, learner.private_start(), "joint", steps, last)
+        tuned = learner.materialise({}, fitted.private)
+        cost = steps * self.step_flops(learner, "joint")
+        return Tuned(tuned, self.evaluate(learner, {}, fitted.private), cost)
+
     def parity(self) -> Parity:
         """Compare the grown model at the start with the small model, on held-out examples, in float64."""
         assert isinstance(self.learner, DualLigo)
@@ -250,9 +249,12 @@ class Participant:
         prepare: PreparePlan | None = None,
         training: TrainingPlan | None = None,
         watch: Watch | None = None,
+        trains: Callable[[str], bool] | None = None,
+        part: int = 0,
     ) -> Fitted:
-        """Train a learner on this participant's data, with the seed of this round; by default as the plan says."""
-        seed = derive(self.plan.seed, INIT if prepare else TRAIN, self.index, server_round)
+        """Train a learner on this participant's data, with the seed of this round (and, from the second, of its part)."""
+        path = (self.index, server_round, part) if part else (self.index, server_round)
+        seed = derive(self.plan.seed, INIT if prepare else TRAIN, *path)
         try:
             fitted = fit(
                 learner,
@@ -266,6 +268,7 @@ class Participant:
                 steps=steps,
                 seed=seed,
                 watch=watch,
+                trains=trains,
             )
         except FedgrowError as error:
             when = "while its small model was readied" if prepare else f"in round {server_round}"

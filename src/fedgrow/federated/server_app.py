@@ -69,7 +69,7 @@ class Federation:
         self._ask(PREPARE, 0, None)
         self._emit("prepared")
         arrays = to_record(self.approach.start(self.run_folder))
-        if len(self.approach.phases(self.plan)) > 1:
+        if self.approach.rounds(self.plan)[0]:
             self._ask(LOCAL, 0, arrays)
         return self._checkpoint(0, arrays, {})
 
@@ -105,7 +105,13 @@ class Federation:
             arrays = from_record(reply.content.array_records[ARRAYS])
             sent[int(metrics[PARTICIPANT])] = Sent(arrays, int(metrics[WEIGHT]))  # type: ignore[arg-type]
         own = self.approach.aggregate(self.run_folder, from_record(held), sent, server_round)
-        return self.rounds.aggregate(server_round, replies) if own is None else to_record(own)
+        if own is not None:
+            return to_record(own)
+        average = self.rounds.aggregate(server_round, replies)
+        for name, array in held.items():  # what no one trained stays as it is to the bit
+            if not self.approach.trains(self.plan, name, server_round):
+                average[name] = array
+        return average
 
     def _ask(self, message_type: str, server_round: int, arrays: ArrayRecord | None) -> list[Message]:
         content = RecordDict(

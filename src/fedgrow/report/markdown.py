@@ -3,6 +3,7 @@
 from typing import Any
 
 from fedgrow.approaches import BASELINES, Federated
+from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.growth import OPERATORS
 from fedgrow.report.markdown_table import table
@@ -125,13 +126,11 @@ def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
 
 def budget(plan: Plan) -> str:
     """Say what every method was given, where they differ, and which way that leans."""
-    schedule = plan.schedule
-    steps = schedule.rounds * schedule.steps + (schedule.local_steps if schedule.kind == "two-phase" else 0)
     return (
-        f"Budget: {steps} steps a participant for every method but TF-IDF, same shards and batch size. All but federated "
+        f"Budget: {total_steps(plan)} steps a participant for every method but TF-IDF, same shards and batch size. All but "
         f"averaging from scratch begin with small models readied by {plan.prepare.steps} steps on the participant's own "
-        "shard; from scratch there is no such start, at one untuned rate. The small model trained on keeps one optimizer "
-        "throughout, where rounds begin a fresh one: a slight favour to it."
+        "shard; from scratch there is no such start, at one untuned rate. The small model trained on keeps one optimizer, "
+        "where rounds begin a fresh one: a slight favour to it."
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from fedgrow.architectures.models import seeded
 from fedgrow.config.plan import TrainingPlan
 from fedgrow.errors import FedgrowError
-from fedgrow.methods.base import Learner, Phase, Tensors
+from fedgrow.methods.base import Group, Learner, Phase, Tensors
 from fedgrow.tasks.base import Codec, Encoded, Task
 
 # Called after every step with its number (from 1), its loss, and all tensors as they are; true ends the training.
@@ -54,6 +54,7 @@ def fit(
     steps: int,
     seed: int,
     watch: Watch | None = None,
+    trains: Callable[[str], bool] | None = None,
 ) -> Fitted:
     """Train for so many steps with a fresh AdamW.
 
@@ -68,6 +69,7 @@ def fit(
         phase: what is trained.
         steps: optimizer steps.
         seed: for batches and dropout, from ``seeds.derive``.
+        trains: which of the tensors that the phase trains are trained; default: all.
         watch: sees every step (progress, evaluation on the way) and may end the training early.
 
     Raises:
@@ -75,6 +77,9 @@ def fit(
     """
     state = {name: t.detach().clone() for name, t in {**shared, **private}.items()}
     groups = learner.groups(phase)
+    if trains is not None:
+        groups = [Group(tuple(n for n in g.names if trains(n)), g.learning_rate) for g in groups]
+        groups = [g for g in groups if g.names]
     for name in (n for g in groups for n in g.names):
         state[name].requires_grad_()
     optimizer = torch.optim.AdamW(

@@ -1,0 +1,103 @@
+"""Who is trained when: schedules, turns of arrays, and fine-tuning after the last round."""
+
+import pytest
+import torch
+
+from fedgrow.approaches import APPROACHES, FED_GROW
+from fedgrow.approaches.schedule import in_phases, jointly, total_steps
+from fedgrow.architectures.models import load_model
+from fedgrow.federated.client_app import participant
+from fedgrow.runs.atomic import read_json, read_tensors
+from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.outcome import read_outcome
+from tests.federation import run_tiny, tiny_plan
+
+SCHEDULES = {
+    "joint": {"kind": "joint", "rounds": 3, "steps": 5},
+    "two-phase": {"kind": "two-phase", "rounds": 3, "steps": 5, "local_steps": 4},
+    "alternate": {"kind": "alternate", "rounds": 3, "steps": 5},
+    "finetuned": {"kind": "joint", "rounds": 3, "steps": 5, "finetune_steps": 7},
+}
+
+
+def test_growth_in_phases():
+    made = {name: in_phases(tiny_plan(schedule=schedule)) for name, schedule in SCHEDULES.items()}
+    assert made["joint"] == made["finetuned"] == [[], *[[("joint", 5)]] * 3]
+    assert made["two-phase"] == [[("local", 4)], *[[("grow", 5)]] * 3]
+    assert made["alternate"] == [[], *[[("local", 3), ("grow", 2)]] * 3]
+
+
+def test_what_cannot_be_spread_evenly_comes_first():
+    assert jointly(11, 3) == [[], [("joint", 5)], [("joint", 3)], [("joint", 3)]]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_federated_approach_has_the_same_steps(name):
+    plan = tiny_plan(schedule=SCHEDULES[name])
+    for approach in APPROACHES.values():
+        if hasattr(approach, "rounds"):
+            given = sum(steps for parts in approach.rounds(plan) for _, steps in parts)
+            after = plan.schedule.finetune_steps if approach is FED_GROW else 0
+            assert given + after == total_steps(plan), approach.name
+
+
+def test_alternating_trains_both_parts(tmp_path):
+    run_tiny(tmp_path / "run", schedule={"kind": "alternate", "rounds": 1, "steps": 4})
+    site = participant(str(tmp_path / "run"), 0, "dual-ligo")
+    start, end = site.learner.private_start(), site.state.load(1)
+    assert any(not torch.equal(start[n], end[n]) for n in start if n.startswith("local/"))
+    after = read_tensors(tmp_path / "run/operator/operator.safetensors")
+    assert any(not torch.equal(after[n], array) for n, array in site.learner.shared_start().items())
+
+
+def test_arrays_take_turns(tmp_path):
+    turns = [["map/*/U", "depth*"], ["map/*/V"]]
+    schedule = {"kind": "joint", "rounds": 3, "steps": 2}
+    run_tiny(tmp_path / "run", schedule=schedule, operator={"kind": "low-rank", "rank": 2, "turns": turns})
+    run = RunFolder(tmp_path / "run")
+    start = FED_GROW.start(run)
+    rounds = [start] + [read_tensors(run.path / f"rounds/{i:04d}/shared.safetensors") for i in (2, 3)]
+    assert not any(torch.equal(rounds[0][n], rounds[1][n]) for n in start if n.endswith("/U"))
+    moved = {
+        n for n in start if not torch.equal(rounds[1][n], rounds[2][n])
+    }  # the third round: U and depth again
+    assert moved
+    assert all(not name.endswith("/V") for name in moved)
+    assert any(not torch.equal(rounds[0][n], rounds[1][n]) for n in start if n.endswith("/V"))
+
+
+def test_one_factor_held_fixed(tmp_path):
+    operator = {"kind": "low-rank", "rank": 2, "turns": [["*/U"]]}
+    run_tiny(tmp_path / "run", operator=operator)
+    start, end = (
+        FED_GROW.start(RunFolder(tmp_path / "run")),
+        read_tensors(tmp_path / "run/operator/operator.safetensors"),
+    )
+    assert all(torch.equal(end[name], array) for name, array in start.items() if not name.endswith("/U"))
+    assert any(not torch.equal(end[name], array) for name, array in start.items() if name.endswith("/U"))
+
+
+def test_fine_tuning_after_the_last_round(tmp_path):
+    summary = run_tiny(tmp_path / "run", schedule=SCHEDULES["finetuned"], baselines=["independent", "small"])
+    run = RunFolder(tmp_path / "run")
+    outcome = read_outcome(run, "dual-ligo")
+    for name, ended in outcome.participants.items():
+        assert len(ended.curve) == len(ended.flops) == 4
+        assert (
+            ended.metrics
+            == ended.curve[-1]
+            == read_json(run.participant(name) / "report.json")["grown"]["metrics"]
+        )
+        assert ended.curve[-1] != ended.curve[-2]
+    assert len(outcome.bytes_up) == 3  # nothing travels for it
+    alone = read_outcome(run, "independent")
+    assert all(len(ended.curve) == 4 for ended in alone.participants.values())
+    site = participant(str(run.path), 0, "dual-ligo")
+    state, end = site.state.load(3), read_tensors(run.path / "operator/operator.safetensors")
+    grown = site.learner.materialise(end, state).state_dict()
+    saved = load_model(run.participant("ada") / "model", run.plan.task)[0].state_dict()
+    assert grown.keys() == saved.keys()
+    assert all(not torch.equal(saved[n], grown[n]) for n in grown if n.endswith("mlp.fc1.weight"))
+    assert summary["grown"]["metrics_mean"]["accuracy"] == pytest.approx(
+        sum(e.metrics["accuracy"] for e in outcome.participants.values()) / 3
+    )
