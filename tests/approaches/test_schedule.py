@@ -51,30 +51,28 @@ def test_alternating_trains_both_parts(tmp_path):
 
 
 def test_arrays_take_turns(tmp_path):
-    turns = [["map/*/U", "depth*"], ["map/*/V"]]
+    """V first: it starts at zero, so U has no gradient before it has moved."""
+    turns = [["map/*/V", "depth*"], ["map/*/U"]]
     schedule = {"kind": "joint", "rounds": 3, "steps": 2}
     run_tiny(tmp_path / "run", schedule=schedule, operator={"kind": "low-rank", "rank": 2, "turns": turns})
     run = RunFolder(tmp_path / "run")
     start = FED_GROW.start(run)
-    rounds = [start] + [read_tensors(run.path / f"rounds/{i:04d}/shared.safetensors") for i in (2, 3)]
-    assert not any(torch.equal(rounds[0][n], rounds[1][n]) for n in start if n.endswith("/U"))
-    moved = {
-        n for n in start if not torch.equal(rounds[1][n], rounds[2][n])
-    }  # the third round: U and depth again
-    assert moved
-    assert all(not name.endswith("/V") for name in moved)
-    assert any(not torch.equal(rounds[0][n], rounds[1][n]) for n in start if n.endswith("/V"))
+    second, third = (read_tensors(run.path / f"rounds/{i:04d}/shared.safetensors") for i in (2, 3))
+    ups, downs = ([n for n in start if n.endswith(end)] for end in ("/U", "/V"))
+    assert not any(torch.equal(start[n], second[n]) for n in (*ups, *downs))
+    assert all(torch.equal(second[n], third[n]) for n in ups)  # the third round is the first turn again
+    assert not any(torch.equal(second[n], third[n]) for n in downs)
 
 
 def test_one_factor_held_fixed(tmp_path):
-    operator = {"kind": "low-rank", "rank": 2, "turns": [["*/U"]]}
+    operator = {"kind": "low-rank", "rank": 2, "turns": [["*/V"]]}
     run_tiny(tmp_path / "run", operator=operator)
     start, end = (
         FED_GROW.start(RunFolder(tmp_path / "run")),
         read_tensors(tmp_path / "run/operator/operator.safetensors"),
     )
-    assert all(torch.equal(end[name], array) for name, array in start.items() if not name.endswith("/U"))
-    assert any(not torch.equal(end[name], array) for name, array in start.items() if name.endswith("/U"))
+    assert all(torch.equal(end[name], array) for name, array in start.items() if not name.endswith("/V"))
+    assert not any(torch.equal(end[name], array) for name, array in start.items() if name.endswith("/V"))
 
 
 def test_fine_tuning_after_the_last_round(tmp_path):

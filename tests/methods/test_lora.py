@@ -67,4 +67,4 @@ def test_gradients_reach_factors_and_head_and_nothing_else():
         "classifier",
     }  # the pooler is the body's only part
     assert all("pooler" in n for n in private if n.startswith("bert"))
-    assert not any(t.requires_grad for t in learner.frozen.values())
+    assert not any(t.requires_grad for t in learner.frozen.tensors.values())

@@ -83,7 +83,9 @@ class Pooled(Together):
                 emit(first.run.path, "skipped", method=self.name, round=number, steps=fitted.skipped)
             weights = fitted.private
             size = plan.training.batch_size
-            curves.append([evaluate(learner, {}, weights, test, codec, task, size) for test in tests])
+            curves.append(
+                [evaluate(learner, {}, weights, test, codec, task, size, plan.training) for test in tests]
+            )
             _finite(curves[-1], number)
             flops.append((flops[-1] if flops else 0) + cost * steps)
         size = count(learner.materialise({}, weights))

@@ -129,6 +129,8 @@ class TrainingPlan(Frozen):
     decay: Literal["none", "linear"] = Field("none", description="of the rates after the warm-up")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: PositiveFloat = 1.0
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+    autocast: Literal["none", "bfloat16"] = Field("none", description="type of the model's forward pass")
     proximal: Annotated[float, Field(ge=0)] = Field(
         0.0, description="pull of what is shared towards the round's start (FedProx's mu)"
     )

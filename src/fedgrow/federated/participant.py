@@ -301,7 +301,9 @@ class Participant(OwnData):
     ) -> dict[str, float]:
         """Return loss and metrics of a learner on this participant's held-out data."""
         size = self.plan.training.batch_size
-        metrics = evaluate(learner, shared, private, self.test_data, self.codec, self.task, size)
+        metrics = evaluate(
+            learner, shared, private, self.test_data, self.codec, self.task, size, self.plan.training
+        )
         if not all(math.isfinite(value) for value in metrics.values()):
             raise FedgrowError(
                 f"participant {self.name}: {metrics} on its held-out data; lower the learning rates"

@@ -69,7 +69,7 @@ def grow(
         elif factored_vocabulary and is_vocabulary_table(spec):
             module = spec.name.removesuffix(".weight")
             out[f"{module}.small"] = x
-            out[f"{module}.map"] = composed(OUTER, spec.axes[1]).dense().to(x.dtype) * times
+            out[f"{module}.map"] = composed(OUTER, spec.axes[1]).dense().to(x) * times
         else:
             maps = {dim: composed(OUTER, label) for dim, label in enumerate(spec.axes) if grows(label)}
             x = _apply(x, maps, None, cheapest_order(_weight(x, maps, None)))
@@ -146,7 +146,7 @@ def _product(depths: Sequence[Depth]) -> Depth:
         return depths[0]
     mix = depths[0].mix
     for depth in depths[1:]:
-        mix = depth.mix.to(mix.dtype) @ mix
+        mix = depth.mix.to(mix) @ mix
     return Depth(mix)
 
 
@@ -171,7 +171,7 @@ def _apply(x: Tensor, maps: Mapping[int, Map], depth: Depth | None, order: Colle
 
 
 def _mix(x: Tensor, depth: Depth) -> Tensor:
-    mixed = (depth.mix.to(x.dtype) @ x.flatten(1)).reshape(-1, *x.shape[1:])
+    mixed = (depth.mix.to(x) @ x.flatten(1)).reshape(-1, *x.shape[1:])
     if depth.constant is not None:
-        mixed = mixed + depth.constant.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1))
+        mixed = mixed + depth.constant.to(x).reshape(-1, *[1] * (x.dim() - 1))
     return mixed

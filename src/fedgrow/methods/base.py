@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgrow.architectures.outputs import tensor_of
+from fedgrow.methods.frozen import bring_buffers
 
 if TYPE_CHECKING:
     from fedgrow.tasks.base import Task
@@ -23,6 +25,11 @@ class Group:
 
     names: tuple[str, ...]
     learning_rate: float
+
+
+def whole(x: Tensor) -> Tensor:
+    """Return half-precision values, of a forward pass under autocast, in float32; others as they are."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class Learner(ABC):
@@ -70,7 +77,10 @@ class Learner(ABC):
             inputs: the model's keyword arguments.
             targets: what it should say.
         """
-        return task.loss(self.logits(weights, inputs, training=True), targets)
+        logits = whole(self.logits(weights, inputs, training=True))
+        if isinstance(targets, Tensor):
+            return task.loss(logits, targets.to(logits.device))
+        return task.loss(logits.cpu(), targets)
 
     def sent(self, shared: Tensors, private: Tensors) -> Tensors:
         """Return what goes to the server after a round of training: the shared tensors."""
@@ -81,4 +91,5 @@ class Learner(ABC):
     ) -> Tensor:
         """Run the model functionally: no weight is copied into the module."""
         self.module.train(training)
+        bring_buffers(self.module, next(iter(inputs.values())).device)
         return tensor_of(functional_call(self.module, dict(weights), (), dict(inputs)))

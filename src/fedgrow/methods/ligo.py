@@ -20,6 +20,7 @@ from fedgrow.growth.initialisers.base import Exactness
 from fedgrow.growth.paths import Paths, choose_paths
 from fedgrow.growth.skeleton import skeleton
 from fedgrow.methods.base import Group, Learner, Phase, Tensors
+from fedgrow.methods.frozen import Frozen
 from fedgrow.methods.whole_model import filled_model
 
 SMALL = "small/"
@@ -66,6 +67,7 @@ class Ligo(Learner):
         self.reading: Reading = read(model)
         self.steps, self.training = tuple(steps), training
         self.small = stack(self.reading, {n: p.detach() for n, p in model.state_dict().items()})
+        self.frozen = Frozen(self.small)
         config: Any = model.config
         for step in self.steps:
             config = step.operator.stage.config(config)
@@ -139,8 +141,8 @@ class Ligo(Learner):
         stages.append(Applied(self.steps[-1].operator, dict(shared)))
         trained = _named(private, SMALL)
         # float32, or float64 for the parity receipt; an operator that learns nothing may have no arrays
-        dtype = next((t.dtype for t in {**private, **shared}.values()), torch.float32)
-        frozen = {n: t.to(dtype) for n, t in self.small.items() if n not in trained}
+        like = next(iter({**private, **shared}.values()), torch.empty(0))
+        frozen = {n: t for n, t in self.frozen.beside(like, like.dtype).items() if n not in trained}
         paths = self.paths if factored else None
         return grow(self.reading, frozen | trained, stages, factored_vocabulary=factored, paths=paths)
 

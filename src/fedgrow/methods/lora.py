@@ -21,6 +21,7 @@ from fedgrow.growth.cost import Way
 from fedgrow.growth.factored import Factored, Recent
 from fedgrow.growth.paths import Path, reading_dimension
 from fedgrow.methods.base import Group, Learner, Phase, Tensors
+from fedgrow.methods.frozen import Frozen
 from fedgrow.methods.whole_model import filled_model
 
 LORA = "lora/"
@@ -52,7 +53,7 @@ class Lora(Learner):
         self.config: Any = model.config
         self.rank, self.factor, self.seed = rank, alpha / rank, seed
         start = {n: p.detach() for n, p in model.state_dict().items() if n not in self.reading.tied}
-        self.frozen = {n: p for n, p in start.items() if n in frozen}
+        self.frozen = Frozen({n: p for n, p in start.items() if n in frozen})
         self.private = {n: p for n, p in start.items() if n not in frozen}
         # every matrix of the blocks that reads one growing axis and writes another, and which dimension reads
         self.reads = {
@@ -103,7 +104,7 @@ class Lora(Learner):
 
     def weights(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> Tensors:
         """Put frozen and private weights together, ties included, with the factors beside their matrices."""
-        weights = {**self.frozen, **private}
+        weights = {**self.frozen.beside(next(iter(shared.values()))), **private}
         weights |= {name: weights[source] for name, source in self.reading.tied.items()}
         for name in self.reads:
             module = name.removesuffix(".weight")
@@ -113,7 +114,7 @@ class Lora(Learner):
 
     def materialise(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> nn.Module:
         """Return an ordinary model, the terms merged into its weights."""
-        weights = {**self.frozen, **private}
+        weights = {**self.frozen.tensors, **private}
         for name, dim in self.reads.items():
             term = self.factor * shared[f"{LORA}{name}.up"] @ shared[f"{LORA}{name}.down"]
             weights[name] = weights[name] + (term if dim == 1 else term.mT)  # (read, written): GPT-2's layout

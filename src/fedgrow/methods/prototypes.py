@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, mse_loss
 
-from fedgrow.methods.base import Tensors
+from fedgrow.methods.base import Tensors, whole
 from fedgrow.methods.features import classifier_of, frozen_features, with_features
 from fedgrow.methods.whole_model import WholeModel
 from fedgrow.tasks.base import Codec, Encoded, Task
@@ -107,7 +107,9 @@ class Prototypical(WholeModel):
         classes = self.numbers[targets]
         known = state[COUNTS][classes] > 0
         aim = torch.where(known[:, None], state[PROTOTYPES][classes], feature)
-        loss: Tensor = task.loss(logits, targets) + self.pull * mse_loss(feature, aim)
+        loss: Tensor = task.loss(whole(logits), targets.to(logits.device)) + self.pull * mse_loss(
+            feature, aim
+        )
         return loss
 
     def sent(self, shared: Tensors, private: Tensors) -> Tensors:

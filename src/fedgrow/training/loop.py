@@ -13,8 +13,9 @@ from torch import Tensor
 from fedgrow.architectures.models import seeded
 from fedgrow.config.plan import TrainingPlan
 from fedgrow.errors import FedgrowError
-from fedgrow.methods.base import Group, Learner, Phase, Tensors
+from fedgrow.methods.base import Group, Learner, Phase, Tensors, whole
 from fedgrow.tasks.base import Codec, Encoded, Task
+from fedgrow.training.device import autocast, device_of, on
 
 # Called after every step with its number (from 1), its loss, and all tensors as they are; true ends the training.
 Watch = Callable[[int, float, Tensors], bool]
@@ -75,7 +76,8 @@ def fit(
     Raises:
         FedgrowError: a loss or gradient is not finite and the plan says stop, or no step had finite ones.
     """
-    state = {name: t.detach().clone() for name, t in {**shared, **private}.items()}
+    device = device_of(plan)
+    state = {name: t.detach().to(device, copy=True) for name, t in {**shared, **private}.items()}
     groups = learner.groups(phase)
     if trains is not None:
         groups = [Group(tuple(n for n in g.names if trains(n)), g.learning_rate) for g in groups]
@@ -88,7 +90,7 @@ def fit(
         fused=True,
     )
     trained = [state[n] for g in groups for n in g.names]
-    held = {n: shared[n].detach() for g in groups for n in g.names if n in shared}
+    held = {n: shared[n].detach().to(device) for g in groups for n in g.names if n in shared}
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(plan, steps))
     rng = np.random.default_rng(seed)
     batches = _batches(len(data), plan.batch_size, rng)
@@ -97,7 +99,8 @@ def fit(
         for step in range(steps):
             inputs, targets = codec.batch(data, next(batches))
             weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
-            loss = learner.loss(task, weights, state, inputs, targets)
+            with autocast(plan, device):
+                loss = learner.loss(task, weights, state, on(device, inputs), targets)
             if plan.proximal and held:
                 loss = loss + _pull(plan.proximal, held, state)
             optimizer.zero_grad(set_to_none=True)
@@ -122,7 +125,7 @@ def fit(
         raise FedgrowError(
             f"none of {steps} steps had a finite loss and gradient ({phase}); lower the learning rates"
         )
-    done = {name: t.detach() for name, t in state.items()}
+    done = {name: t.detach().cpu() for name, t in state.items()}
     return Fitted(
         {n: done[n] for n in shared},
         {n: done[n] for n in private},
@@ -162,10 +165,11 @@ def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[i
 def predict(
     learner: Learner, weights: Mapping[str, Tensor], data: Encoded, codec: Codec, batch_size: int
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Yield logits and targets of every batch in order."""
+    """Yield logits and targets of every batch in order, both in memory, wherever the weights are."""
+    device = next(iter(weights.values())).device
     for begin in range(0, len(data), batch_size):
         inputs, targets = codec.batch(data, range(begin, min(begin + batch_size, len(data))))
-        yield learner.logits(weights, inputs, training=False), targets
+        yield whole(learner.logits(weights, on(device, inputs), training=False)).cpu(), targets
 
 
 @torch.no_grad()
@@ -177,10 +181,16 @@ def evaluate(
     codec: Codec,
     task: Task,
     batch_size: int,
+    plan: TrainingPlan | None = None,
 ) -> dict[str, float]:
-    """Return the task's metrics, and the mean loss over batches as ``loss``."""
-    with one_thread():
-        weights = learner.weights(shared, private)
+    """Return the task's metrics, and the mean loss over batches as ``loss``.
+
+    A plan says where, and in which type, to compute; default: here, as the weights are.
+    """
+    device = device_of(plan or TrainingPlan())
+    with one_thread(), autocast(plan or TrainingPlan(), device):
+        with torch.autocast(device.type, enabled=False):
+            weights = learner.weights(on(device, shared), on(device, private))
         tallies, losses = [], []
         for logits, targets in predict(learner, weights, data, codec, batch_size):
             tallies.append(task.tally(logits, targets))

@@ -1,12 +1,29 @@
 """Maps made of maps: one after another, or side by side in a fused dimension."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fedgrow.growth.maps.base import Map
+
+
+def beside(m: Any, x: Tensor) -> Tensor:
+    """Bring a structured map's matrix to where a map's learned arrays are; without any it stays."""
+    device = device_of(m)
+    return x if device is None else x.to(device)
+
+
+def device_of(m: Any) -> torch.device | None:
+    """Return where a map's learned arrays are; None if it has none."""
+    for name in ("weight", "up", "rows"):
+        if hasattr(m, name):
+            found: torch.device = getattr(m, name).device
+            return found
+    inner = [*getattr(m, "links", ()), *getattr(m, "parts", ())]
+    return next((device for part in inner if (device := device_of(part)) is not None), None)
 
 
 @dataclass(frozen=True)
@@ -44,7 +61,7 @@ class Chain:
 
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the product as a matrix."""
-        product = self.links[0].dense()
+        product = beside(self, self.links[0].dense())
         for link in self.links[1:]:
             product = link.apply(product, 0)
         return product
@@ -88,7 +105,7 @@ class Blocks(Fused):
 
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the block-diagonal matrix."""
-        return torch.block_diag(*(part.dense() for part in self.parts))
+        return torch.block_diag(*(beside(self, part.dense()) for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -122,5 +139,5 @@ class Interleaved(Fused):
 
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the map as a matrix."""
-        pieces = [part.dense() for part in self.parts]
-        return self.apply(torch.eye(self.small, dtype=pieces[0].dtype), 0)
+        pieces = [beside(self, part.dense()) for part in self.parts]
+        return self.apply(torch.eye(self.small, dtype=pieces[0].dtype, device=pieces[0].device), 0)

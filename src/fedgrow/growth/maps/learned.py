@@ -85,7 +85,7 @@ class LowRank(OverBase):
 
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the map as a matrix."""
-        return self.base.dense().to(self.up.dtype) + self.up @ self.down.mT
+        return self.base.dense().to(self.up) + self.up @ self.down.mT
 
 
 def _plus_thin(
@@ -100,6 +100,7 @@ def _plus_thin(
 
 def add_thin(y: Tensor, thin: Tensor, up: Tensor, x: Tensor) -> Tensor:
     """Add ``thin @ up^T`` to ``y``, in place unless it is ``x``: large temporaries cost time and memory."""
+    thin, up = thin.to(y.dtype), up.to(y.dtype)  # under autocast they may differ
     return torch.addmm(y, thin, up.mT) if y is x else y.addmm_(thin, up.mT)
 
 
@@ -136,16 +137,16 @@ class Topped(OverBase):
         if not self.rows.shape[0]:
             return self.base.apply(x, dim)
         joined = torch.cat([self._kept.apply(x, dim), Matrix(self.rows).apply(x, dim)], dim)
-        return joined if self._back is None else joined.index_select(dim, self._back)
+        return joined if self._back is None else joined.index_select(dim, self._back.to(x.device))
 
     def pull(self, x: Tensor, dim: int) -> Tensor:
         """Map dimension ``dim`` by the transpose."""
         if not self.rows.shape[0]:
             return self.base.pull(x, dim)
-        sorted_ = x if self._order is None else x.index_select(dim, self._order)
+        sorted_ = x if self._order is None else x.index_select(dim, self._order.to(x.device))
         kept, new = sorted_.split([self.large - len(self.rows), len(self.rows)], dim)
         return self._kept.pull(kept, dim) + Matrix(self.rows).pull(new, dim)
 
     def dense(self) -> Float[Tensor, "large small"]:
         """Return the map as a matrix."""
-        return self.base.dense().to(self.rows.dtype).index_put((self.new,), self.rows)
+        return self.base.dense().to(self.rows).index_put((self.new.to(self.rows.device),), self.rows)

@@ -92,7 +92,7 @@ def _gather(x: Tensor, m: Selection, dim: int) -> Tensor:
     if m.runs is None:
         if m.has_mean:
             x = torch.cat([x, x.mean(dim, keepdim=True)], dim)
-        return x.index_select(dim, m.index).mul_(along(m.scale.to(x.dtype), x, dim))
+        return x.index_select(dim, m.index.to(x.device)).mul_(along(m.scale.to(x), x, dim))
     out = x.new_empty([*x.shape[:dim], m.large, *x.shape[dim + 1 :]])
     for run in m.runs:
         to = out.narrow(dim, run.large, run.length)
@@ -110,11 +110,11 @@ def _gather(x: Tensor, m: Selection, dim: int) -> Tensor:
 def _scatter(x: Tensor, m: Selection, dim: int) -> Tensor:
     shape = [*x.shape[:dim], m.size, *x.shape[dim + 1 :]]
     if m.runs is None:
-        scaled = x * along(m.scale.to(x.dtype), x, dim)
+        scaled, index = x * along(m.scale.to(x), x, dim), m.index.to(x.device)
         if not m.has_mean:
-            return x.new_zeros(shape).index_add_(dim, m.index, scaled)
+            return x.new_zeros(shape).index_add_(dim, index, scaled)
         extended = x.new_zeros([*x.shape[:dim], m.size + 1, *x.shape[dim + 1 :]])
-        small, mean = extended.index_add_(dim, m.index, scaled).split([m.size, 1], dim)
+        small, mean = extended.index_add_(dim, index, scaled).split([m.size, 1], dim)
         return small + mean / m.size
     out: Tensor | None = None
     for run in m.runs:
@@ -177,8 +177,8 @@ class NextLayer(OverBase):
 
     def apply(self, x: Tensor, dim: int) -> Tensor:
         """Gather along ``dim``: old rows from each layer, new ones from the next."""
-        above = torch.cat([x[1:], x[-1:]])
-        return torch.where(along(self.new, x, dim), self.base.apply(above, dim), self.base.apply(x, dim))
+        above, new = torch.cat([x[1:], x[-1:]]), self.new.to(x.device)
+        return torch.where(along(new, x, dim), self.base.apply(above, dim), self.base.apply(x, dim))
 
     def pull(self, x: Tensor, dim: int) -> Tensor:
         """Activations of one layer cannot be pulled through a map that takes rows from the next."""

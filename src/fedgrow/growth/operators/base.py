@@ -110,6 +110,7 @@ class Operator(ABC):
         self.initialiser, self.start = INITIALISERS[start], start
         self.stage = self.initialiser.stage(stage)
         self.rank, self.residual, self.seed = rank or self.default_rank, residual, seed
+        self._begun: dict[str, Start] = {}
 
     @classmethod
     def starts(cls) -> tuple[str, ...]:
@@ -188,8 +189,10 @@ class Operator(ABC):
         return {axis: self.begin(axis) for axis in self.learned_axes}
 
     def begin(self, axis: str) -> Start:
-        """Return the initialiser's start of any axis."""
-        return self.initialiser.width(self.stage, axis, self.seed)
+        """Return the initialiser's start of any axis, made once."""
+        if axis not in self._begun:
+            self._begun[axis] = self.initialiser.width(self.stage, axis, self.seed)
+        return self._begun[axis]
 
     @property
     def learned_axes(self) -> tuple[str, ...]:
