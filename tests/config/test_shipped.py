@@ -9,7 +9,14 @@ from tests.architectures.folders import folder
 
 
 def test_they_are_all_known_here():
-    assert set(shipped_plans()) == {"digits", "gpt2", "text-bert"}
+    assert set(shipped_plans()) == {
+        "digits",
+        "gpt2",
+        "text-bert",
+        "published",
+        "published-20",
+        "published-text",
+    }
 
 
 @pytest.mark.parametrize("name", shipped_plans())
@@ -32,3 +39,14 @@ def test_text_bert_resolves_on_local_models(tmp_path):
     plan = resolve(load_plan("text-bert", [f"paths.{n}={tmp_path / n}" for n in ("tiny", "small", "medium")]))
     assert (plan.family, plan.intermediate.width % 8) == ("bert", 0)
     assert plan.participants[0].model == str(tmp_path / "tiny")
+
+
+@pytest.mark.parametrize(("name", "count"), [("published", 10), ("published-20", 20), ("published-text", 10)])
+def test_the_published_setting_is_as_the_paper_says(name, count):
+    plan = resolve(load_plan(name))
+    assert len(plan.participants) == count
+    assert {p.model.layers for p in plan.participants} == {2, 3, 4}
+    assert {(p.model.width, p.model.heads, p.model.ffn) for p in plan.participants} == {(256, 8, 256)}
+    assert (plan.intermediate.layers, plan.intermediate.width) == (4, 320)
+    assert (plan.large.layers, plan.large.width, plan.large.heads, plan.large.ffn) == (6, 384, 8, 384)
+    assert (plan.operator.kind, plan.operator.start, plan.schedule.kind) == ("tied", "xavier", "two-phase")

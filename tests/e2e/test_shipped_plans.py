@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -104,6 +105,33 @@ def test_gpt2(tmp_path):
         assert person["start"]["metrics"]["perplexity"] == pytest.approx(
             person["small"]["metrics"]["perplexity"], rel=1e-4
         )
+
+
+@pytest.mark.parametrize("name", ["published", "published-20"])
+def test_the_published_setting_on_images(tmp_path, name):
+    rng = np.random.default_rng(0)
+    file, count = tmp_path / "images.npz", 1200
+    np.savez(file, image=rng.integers(0, 255, (count, 28, 28)).astype(np.uint8), label=np.arange(count) % 10)
+    settings = [
+        f"paths.data={file}",
+        f"data.limit={count}",
+        "schedule.local_steps=1",
+        "training.batch_size=2",
+    ]
+    summary = run(name, tmp_path / "run", *settings, "partition={kind: iid}", "data.test_fraction=0.1")
+    share = summary["parameters"]["global_operator"] / summary["parameters"]["large"]
+    assert 0.15 < share < 0.2  # docs/method.md: tied maps at these shapes are 18.5% of the body
+
+
+def test_the_published_setting_on_texts(tmp_path):
+    settings = [
+        f"paths.data={texts(tmp_path / 'texts.parquet', 400)}",
+        "data.limit=400",
+        "schedule.local_steps=1",
+    ]
+    few = ["partition={kind: iid}", "training={batch_size: 2, max_length: 8}", "vocabulary.size=300"]
+    summary = run("published-text", tmp_path / "run", *settings, *few)
+    assert len(summary["participants"]) == 10
 
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
 from fedgrow.approaches.rounds import count
 from fedgrow.architectures import families, read
-from fedgrow.architectures.configuration import new_config
+from fedgrow.architectures.configuration import new_config, save_config
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_model, new_model, quiet
 from fedgrow.config.plan import PreparePlan, TrainingPlan
 from fedgrow.errors import FedgrowError
@@ -218,6 +218,7 @@ class Participant(OwnData):
         """Write a model with its tokenizer or image processor beside it."""
         with quiet():
             model.save_pretrained(folder)
+            save_config(self.run.family, model.config, folder)
             self.codec.save(folder)
 
     def finetune(self, model: nn.Module, steps: int) -> "Tuned":

@@ -1,0 +1,126 @@
+"""Does the trained Global-LiGO hold knowledge that a newcomer can use?
+
+Question: participants that were not in the federation take its Global-LiGO as it is and train only their Local-LiGO and
+head (`newcomer`), or train it on (`warm`). After how many steps do they reach the mean that the members reached, against
+growing alone from the untrained start (`alone`), with the same steps and data? A run that never reaches it counts as such.
+
+The plan's last participants are the newcomers; shards are dealt out once, so that nobody shares examples.
+
+Command:  python benchmarks/newcomers.py digits --out FOLDER [--newcomers 1] [--seeds 101,102,103] [--rounds 16]
+Last result: benchmarks/results/newcomers.md
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from fedgrow.comparison.results import gather
+from fedgrow.comparison.run import Work, cores
+from fedgrow.config.load import load_plan, load_study
+from fedgrow.config.plan import Plan
+from fedgrow.config.resolve import resolve
+from fedgrow.data.examples import Examples
+from fedgrow.federated.simulate import simulate
+from fedgrow.report.markdown_table import table
+from fedgrow.runs.atomic import read_json
+from fedgrow.runs.folder import deal, shared_source
+from fedgrow.tasks import TASKS
+
+METHODS: dict[str, Any] = {
+    "newcomer": {"approach": "independent", "set": {"operator": {"trained": "", "frozen": True}}},
+    "warm": {"approach": "independent", "set": {"operator": {"trained": ""}}},
+    "alone": {"approach": "independent"},
+}
+
+
+def write_shard(file: Path, shard: Examples) -> Path:
+    """Write a participant's examples as a file of its own."""
+    if isinstance(shard.inputs, list):
+        file = file.with_suffix(".parquet")
+        pd.DataFrame({"text": shard.texts, "label": shard.labels}).to_parquet(file)
+    else:
+        file = file.with_suffix(".npz")
+        np.savez(file, image=shard.images, label=np.array(shard.labels))
+    return file
+
+
+def with_own_shards(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Deal the plan's data out and return the plan, as settings, with every shard as its participant's own data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, data = deal(plan).shards, plan.data
+    assert data is not None
+    raw = plan.model_dump(mode="json", exclude={"metrics", "baselines"})
+    labels = sorted(set(shared_source(plan).labels or ()))
+    for entry in raw["participants"]:
+        file = write_shard(folder / entry["name"], shared_source(plan).take(shards[entry["name"]]))
+        entry["data"] = {"source": str(file), "test_fraction": data.test_fraction, "labels": labels}
+    return raw | {"data": None}
+
+
+def one_seed(args: argparse.Namespace, seed: int) -> tuple[float, pd.DataFrame, bool]:
+    """Run a federation of members, then newcomers; return the members' mean, the newcomers' runs, and the metric's way."""
+    folder = args.out / str(seed)
+    plan = resolve(load_plan(args.plan, [*args.set, f"seed={seed}", "baselines=[]"]))
+    raw = with_own_shards(plan, folder / "shards")
+    members = raw | {"participants": raw["participants"][: -args.newcomers]}
+    (folder / "members.yaml").write_text(yaml.safe_dump(members))
+    resume = (folder / "members" / "run.json").is_file()
+    simulate(load_plan(folder / "members.yaml"), folder / "members", resume=resume)
+    summary = read_json(folder / "members" / "summary.json")
+    task = TASKS[plan.task]
+    later = raw | {
+        "participants": raw["participants"][-args.newcomers :],
+        "schedule": raw["schedule"] | {"kind": "joint", "rounds": args.rounds, "steps": args.steps},
+    }
+    (folder / "newcomers.yaml").write_text(yaml.safe_dump(later))
+    methods = json.loads(json.dumps(METHODS).replace('""', json.dumps(str(folder / "members" / "operator"))))
+    study = {"name": "newcomers", "plan": "newcomers.yaml", "methods": methods, "seeds": [seed]}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    work = Work(load_study(folder / "study.yaml"), folder / "study")
+    failed = work.run(args.jobs, lambda *_: None)
+    if failed:
+        raise SystemExit(f"failed: {failed}")
+    return summary["grown"]["metrics_mean"][task.metrics[0]], gather(work), task.higher_is_better
+
+
+def steps_to(target: float, line: Any, steps: int, higher: bool) -> int | None:
+    """Return the steps after which a run's mean first is at the target; None if it never is."""
+    for point in json.loads(line["curve"]):
+        if (point["value"] >= target) if higher else (point["value"] <= target):
+            return int(point["round"]) * steps
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("plan")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--newcomers", type=int, default=1)
+    parser.add_argument("--seeds", default="101,102,103")
+    parser.add_argument("--rounds", type=int, default=16, help="evaluations on the way")
+    parser.add_argument("--steps", type=int, default=10, help="steps between them")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--jobs", type=int, default=cores())
+    args = parser.parse_args()
+    args.out = args.out.resolve()
+    rows = [["seed", "members' mean", *(f"{name}: steps to it (end)" for name in METHODS)]]
+    for seed in map(int, args.seeds.split(",")):
+        target, frame, higher = one_seed(args, seed)
+        cells = []
+        for name in METHODS:
+            line = frame[frame["method"] == name].iloc[0]
+            reached = steps_to(target, line, args.steps, higher)
+            cells.append(f"{'never' if reached is None else reached} ({line[line['metric'] + '_mean']:.3f})")
+        rows.append([str(seed), f"{target:.3f}", *cells])
+        print("\n".join(table(rows)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
