@@ -90,7 +90,7 @@ def test_ctrl_c_leaves_nothing(tmp_path):
         [SCRIPT, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=os.environ
     )
     part = tmp_path / ".large.part"
-    for _ in range(1200):
+    for _ in range(6000):  # the libraries take long to load on a busy machine
         if any(f.stat().st_size > 10**6 for f in part.glob("*.safetensors")):
             break
         time.sleep(0.05)

@@ -88,7 +88,7 @@ def test_a_missing_plan_file_is_refused(run, tmp_path):
     refused(
         run("simulate", tmp_path / "gone.yaml", "--out", tmp_path / "run"),
         "gone.yaml",
-        "digits, gpt2, text-bert",
+        "digits, gpt2, published",
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -115,7 +115,8 @@ def test_resume_needs_a_run(run, tmp_path):
 
 def test_resume_takes_no_changes(run, tmp_path):
     refused(
-        run("simulate", "--resume", "--out", tmp_path, "--set", "seed=1"), "leave --set and --baselines out"
+        run("simulate", "--resume", "--out", tmp_path, "--set", "seed=1"),
+        "leave --set, --baselines and --operator out",
     )
 
 

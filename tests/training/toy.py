@@ -1,11 +1,11 @@
 """A learner of three vectors, small enough to know what every step does to it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import ImageClassifierOutput
 
 from fedgrow.config.plan import TrainingPlan
 from fedgrow.methods import Group, Learner, Phase, Tensors
@@ -23,7 +23,7 @@ class Line(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Any:
-        return SimpleNamespace(logits=self.dropout(x) @ (self.sent + self.kept + self.head))
+        return ImageClassifierOutput(logits=self.dropout(x) @ (self.sent + self.kept + self.head))
 
 
 class Toy(Learner):
