@@ -107,31 +107,32 @@ def test_gpt2(tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", ["published", "published-20"])
-def test_the_published_setting_on_images(tmp_path, name):
+def run_a_few(name: str, out: Path, *settings: str) -> dict:
+    """Run the published setting with its first four participants: all depths are among them."""
+    plan = load_plan(name, [*QUICK, "schedule.local_steps=1", "partition={kind: iid}", *settings])
+    participant.cache_clear()
+    return simulate(plan.model_copy(update={"participants": plan.participants[:4]}), out)
+
+
+@pytest.mark.slow
+def test_the_published_setting_on_images(tmp_path):
     rng = np.random.default_rng(0)
-    file, count = tmp_path / "images.npz", 1200
+    file, count = tmp_path / "images.npz", 160
     np.savez(file, image=rng.integers(0, 255, (count, 28, 28)).astype(np.uint8), label=np.arange(count) % 10)
-    settings = [
-        f"paths.data={file}",
-        f"data.limit={count}",
-        "schedule.local_steps=1",
-        "training.batch_size=2",
-    ]
-    summary = run(name, tmp_path / "run", *settings, "partition={kind: iid}", "data.test_fraction=0.1")
+    settings = [f"paths.data={file}", f"data.limit={count}", "training.batch_size=2"]
+    summary = run_a_few("published", tmp_path / "run", *settings)
     share = summary["parameters"]["global_operator"] / summary["parameters"]["large"]
-    assert 0.15 < share < 0.2  # docs/method.md: tied maps at these shapes are 18.5% of the body
+    assert (
+        0.1 < share < 0.13
+    )  # readers share the writers' maps (F = E), so it is less than with maps of their own
 
 
+@pytest.mark.slow
 def test_the_published_setting_on_texts(tmp_path):
-    settings = [
-        f"paths.data={texts(tmp_path / 'texts.parquet', 400)}",
-        "data.limit=400",
-        "schedule.local_steps=1",
-    ]
-    few = ["partition={kind: iid}", "training={batch_size: 2, max_length: 8}", "vocabulary.size=300"]
-    summary = run("published-text", tmp_path / "run", *settings, *few)
-    assert len(summary["participants"]) == 10
+    data = [f"paths.data={texts(tmp_path / 'texts.parquet', 160)}", "data.limit=160", "vocabulary.size=300"]
+    few = ["training={batch_size: 2, max_length: 8}"]
+    summary = run_a_few("published-text", tmp_path / "run", *data, *few)
+    assert len(summary["participants"]) == 4
 
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
