@@ -66,6 +66,12 @@ def _saving(result: dict[str, Any]) -> float:
     return float(result["saving"]) if result["reached"] else 0.0
 
 
+def passed(runs: Runs, seed: int) -> float:
+    """Return the share of its budget after which the run from scratch passes the small model's final loss."""
+    small, curve = runs["small"][seed]["curve"][-1][1], runs["scratch"][seed]["curve"]
+    return next(step for step, loss in curve if loss <= small) / curve[-1][0]
+
+
 def points(result: dict[str, Any], scratch: dict[str, Any]) -> tuple[list[float], list[float]]:
     """Return a curve: arithmetic as a share of that from scratch, and held-out loss."""
     operator = result.get("operator_flops", 0) / scratch["flops"]
@@ -127,7 +133,8 @@ def write(out: Path, families: dict[str, list[str]], sizes: list[str], file: Pat
             "",
             f"Target (from scratch, whole budget): held-out loss {', '.join(f'{t:.3f}' for t in targets)}; small model "
             f"{', '.join(f'{s:.3f}' for s in small)}, its pre-training {statistics.mean(cost):.0%} of the budget; "
-            f"seeds {', '.join(map(str, runs['scratch']))}.",
+            f"seeds {', '.join(map(str, runs['scratch']))}. From scratch the small model's loss is passed after "
+            f"{statistics.mean(passed(runs, s) for s in runs['scratch']):.0%} of the budget.",
             "",
             *table(saving_rows(runs)),
             "",
