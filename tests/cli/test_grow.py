@@ -86,9 +86,13 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     shape = {"layers": 8, "heads": 16, "head_size": 64, "kv_heads": 16, "ffn": 4096}
     small = saved(tmp_path / "small", "llama", CAUSAL, shape=shape)
     arguments = ["grow", small, "--to", "layers=16,width=1536", "--out", tmp_path / "large"]
-    process = subprocess.Popen(
-        [SCRIPT, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=os.environ
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        process = subprocess.Popen(
+            [SCRIPT, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=os.environ
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     part = tmp_path / ".large.part"
     for _ in range(6000):  # the libraries take long to load on a busy machine
         if any(f.stat().st_size > 10**6 for f in part.glob("*.safetensors")):

@@ -19,7 +19,10 @@ def refused(text: str) -> str:
 
 
 def test_a_plan_that_is_not_there_is_named_with_the_shipped_ones():
-    with pytest.raises(FedgrowError, match=r"'nope.yaml': no such file.*digits, gpt2, text-bert"):
+    with pytest.raises(
+        FedgrowError,
+        match=r"'nope.yaml': no such file.*digits, gpt2, published, published-20, published-text, text-bert",
+    ):
         load_plan("nope.yaml")
 
 
