@@ -16,4 +16,4 @@ def shipped_studies() -> dict[str, Path]:
 
 def _shipped(kind: str) -> dict[str, Path]:
     folder = Path(str(resources.files("fedgrow.config") / kind))
-    return {f.stem: f for f in sorted(folder.glob("*.yaml"))}
+    return {f.stem: f for f in sorted(folder.glob("*.yaml"), key=lambda f: f.stem)}
