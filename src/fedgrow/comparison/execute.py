@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import carry_out, prepared_sites
 from fedgrow.federated.failure import why
 from fedgrow.federated.simulate import forget
-from fedgrow.runs.atomic import read_json, write_json
+from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.environment import environment
 from fedgrow.runs.folder import RunFolder
 
@@ -48,12 +49,13 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
     """
     if is_done(folder):
         return
+    resumed = (folder / "run.json").is_file()
     run = _run(folder, plan_text)
     _same_data(run, RunFolder(setting))
     for name in run.plan.names:
         small, source = (r.participant(name) / "private" / "small" for r in (run, RunFolder(setting)))
         if not small.exists():
-            shutil.copytree(source, small)
+            write_folder(small, partial(shutil.copytree, source, dirs_exist_ok=True))
     began, now = time.perf_counter(), time.time()
     try:
         outcome = carry_out(run, approach)
@@ -62,7 +64,7 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
     seconds = time.perf_counter() - began
     readied = [read_json(run.participant(n) / "private" / "small" / "prepared.json") for n in run.plan.names]
     record = {
-        "seconds": seconds,
+        "seconds": None if resumed else seconds,  # of a part only
         "peak_memory": _peak_memory(),
         "readying_flops": [r["flops"] for r in readied],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -79,13 +81,22 @@ def _run(folder: Path, plan_text: str) -> RunFolder:
     if not (folder / "run.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)  # nothing whole is in it
         return RunFolder.create(folder, plan, "local")
+    same_plan(folder, plan)
     run = RunFolder(folder)
-    if run.plan != plan:
+    run.check_data()
+    return run
+
+
+def same_plan(folder: Path, plan: Plan) -> None:
+    """Refuse to mix what was run with another plan.
+
+    Raises:
+        FedgrowError: the folder's plan differs.
+    """
+    if RunFolder(folder).plan != plan:
         raise FedgrowError(
             f"{folder} holds an experiment with another plan; choose another --out, or remove this folder"
         )
-    run.check_data()
-    return run
 
 
 def _plan(text: str) -> Plan:

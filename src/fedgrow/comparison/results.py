@@ -78,7 +78,7 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "flops": float(sum(e.flops[-1] for e in ended if e.flops)),
         "readying_flops": float(sum(record["readying_flops"])) if from_small else 0.0,
         "peak_memory": record["peak_memory"],
-        "seconds": record["seconds"],
+        "seconds": float("nan") if record["seconds"] is None else record["seconds"],
         "finished": record["finished"],
         "versions": json.dumps(record["environment"]["packages"]),
         "curve": json.dumps(curve(outcome, metric)),

@@ -5,12 +5,13 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fedgrow.comparison.execute import experiment, is_done, prepare
+from fedgrow.comparison.execute import experiment, is_done, prepare, same_plan
 from fedgrow.comparison.experiments import Experiment, Setting, experiments, settings
 from fedgrow.config.plan import Plan
 from fedgrow.config.study import Study
@@ -29,13 +30,17 @@ class Work:
         out: its folder; whatever is done there already is kept.
 
     Raises:
-        FedgrowError: a plan is wrong; nothing is written then.
+        FedgrowError: a plan is wrong, or not the one of what is done already; nothing is written then.
     """
 
     def __init__(self, study: Study, out: Path) -> None:
         self.study, self.out = study, out
         self.settings = settings(study)
         self.experiments = {s.name: experiments(study, s) for s in self.settings}
+        everything: list[Setting | Experiment] = [*self.settings, *self.all()]
+        for what in everything:
+            if is_done(self.folder(what)):
+                same_plan(self.folder(what), what.plan)
 
     def all(self) -> list[Experiment]:
         """Return all experiments in order."""
@@ -85,6 +90,11 @@ class Work:
                         for one in (e for e in left if e.setting.name == what.name):
                             waiting[self._submit(pool, one)] = one
                     report("setting" if isinstance(what, Setting) else "experiment", what.name, reason)
+        except BrokenProcessPool:
+            raise FedgrowError(
+                "a worker was ended from outside (too little memory?); the same command goes on, "
+                "with fewer --jobs if need be"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         return failed
@@ -119,6 +129,8 @@ def _quiet() -> None:
 
 def _reason(future: "Future[Any]") -> str | None:
     error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        raise error
     if error is None:
         return None
     return str(error) if isinstance(error, FedgrowError) else f"{type(error).__name__}: {error}"
