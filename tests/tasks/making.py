@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
-from fedgrow.tasks import TASKS, Codec
+from fedgrow.tasks import TASKS, Codec, Given
 from tests.federation import tiny_plan
 
 SHAPE = {"layers": 1, "width": 8, "heads": 2, "ffn": 8}
@@ -56,4 +56,4 @@ def plan(task: str, **changes: Any) -> Plan:
 
 
 def codec(task: str, shard: Examples, who: ParticipantPlan, config: Any = None, **changes: Any) -> Codec:
-    return TASKS[task].codec(plan(task, **changes), who, shard, config)
+    return TASKS[task].codec(Given(plan(task, **changes), who, shard, config))

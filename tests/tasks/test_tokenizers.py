@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fedgrow.architectures import Shape
 from fedgrow.errors import FedgrowError
-from fedgrow.tasks import TASKS
+from fedgrow.tasks import TASKS, Given
 from fedgrow.tasks.tokenizers import digest, learn, tokenizer_for
 from tests import tiny
 from tests.tasks.making import entry, plan, texts, tokenizer
@@ -70,7 +70,7 @@ def test_a_folder_without_one_is_refused_with_the_participants_name(tmp_path):
 def test_it_is_learned_from_training_texts_only(task):
     seen, held_out = texts(*TEXTS), texts("quite other words, quite other pairs " * 9)
     shard = texts(*seen.texts, *held_out.texts)
-    made = TASKS[task].codec(plan(task, vocabulary={"size": 320}), entry(), shard, None, seen)
+    made = TASKS[task].codec(Given(plan(task, vocabulary={"size": 320}), entry(), shard, None, seen))
     assert made.vocabulary_digest() == digest(learn(TEXTS, 320))
 
 

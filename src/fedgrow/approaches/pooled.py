@@ -21,7 +21,7 @@ from fedgrow.data.joined import joined
 from fedgrow.errors import FedgrowError
 from fedgrow.methods import WholeModel
 from fedgrow.runs.events import emit
-from fedgrow.tasks import Codec
+from fedgrow.tasks import Codec, Given
 from fedgrow.training.flops import counted
 from fedgrow.training.loop import evaluate, fit
 from fedgrow.training.seeds import TRAIN, derive
@@ -111,7 +111,7 @@ def codec_for_all(sites: Sequence["Participant"]) -> Codec:
         if config is not None:  # a model's own labels would come before the list of all
             config.id2label = {i: f"LABEL_{i}" for i in range(len(labels))}
     # a tokenizer that is learned is the first participant's: its readied model knows no other
-    return first.task.codec(first.plan, entry, shard, config, first.raw_data[0])
+    return first.task.codec(Given(first.plan, entry, shard, config, first.raw_data[0]))
 
 
 def model_for_all(first: "Participant", codec: Codec) -> nn.Module:

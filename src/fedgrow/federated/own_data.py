@@ -8,7 +8,7 @@ from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
 from fedgrow.data.split import split
 from fedgrow.runs.folder import RunFolder
-from fedgrow.tasks import TASKS, Codec, Encoded, Task
+from fedgrow.tasks import TASKS, Codec, Encoded, Given, Task
 from fedgrow.training.seeds import DATA, derive
 
 
@@ -49,7 +49,7 @@ class OwnData:
         """Tokenizer or image processor, and labels."""
         config = load_config(self.entry.model) if isinstance(self.entry.model, str) else None
         shard, train, _ = self._splits
-        return self.task.codec(self.plan, self.entry, shard, config, train)
+        return self.task.codec(Given(self.plan, self.entry, shard, config, train))
 
     @cached_property
     def train_data(self) -> Encoded:

@@ -1,6 +1,6 @@
 """Tasks, one per file; add a task by adding a file and a line here."""
 
-from fedgrow.tasks.base import Codec, Encoded, Task
+from fedgrow.tasks.base import Codec, Encoded, Given, Task
 from fedgrow.tasks.causal_language_modelling import CausalLanguageModelling
 from fedgrow.tasks.image_classification import ImageClassification
 from fedgrow.tasks.masked_language_modelling import MaskedLanguageModelling
@@ -20,4 +20,4 @@ TASKS: dict[str, Task] = {
     )
 }
 
-__all__ = ["TASKS", "Codec", "Encoded", "Task"]
+__all__ = ["TASKS", "Codec", "Encoded", "Given", "Task"]

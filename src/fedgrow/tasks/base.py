@@ -67,6 +67,36 @@ class Codec(ABC):
         return ()
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a participant's codec is made from.
+
+    Attributes:
+        plan: the run's plan.
+        participant: the participant's entry in it.
+        shard: all of the participant's examples (training and held out).
+        config: configuration of its small model; None if the model is made in the run.
+        train: its training examples, the only ones that a tokenizer is learned from; None: the shard.
+    """
+
+    plan: Plan
+    participant: ParticipantPlan
+    shard: Examples
+    config: Any | None
+    train: Examples | None = None
+
+    @property
+    def training(self) -> Examples:
+        """The examples that a tokenizer may be learned from."""
+        return self.shard if self.train is None else self.train
+
+    @property
+    def closed_labels(self) -> Sequence[str] | None:
+        """The closed list of labels that the participant's data names, if any."""
+        data = self.participant.data or self.plan.data
+        return data.labels if data else None
+
+
 class Task(ABC):
     """One task; its name is also the name of its head in the family tables, its form says what columns it reads."""
 
@@ -76,23 +106,8 @@ class Task(ABC):
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
-    def codec(
-        self,
-        plan: Plan,
-        participant: ParticipantPlan,
-        shard: Examples,
-        config: Any | None,
-        train: Examples | None = None,
-    ) -> Codec:
-        """Make a participant's codec from its own shard.
-
-        Args:
-            plan: the run's plan.
-            participant: the participant's entry in it.
-            shard: all of the participant's examples (training and held out).
-            config: configuration of its small model; None if the model is made in the run.
-            train: its training examples, the only ones that a tokenizer is learned from; default: the shard.
-        """
+    def codec(self, given: Given) -> Codec:
+        """Make a participant's codec."""
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Any) -> Float[Tensor, ""]:

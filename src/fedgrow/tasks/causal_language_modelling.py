@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from fedgrow.architectures.models import quiet
-from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import Texts
 from fedgrow.errors import FedgrowError
-from fedgrow.tasks.base import Codec, Encoded, Task
+from fedgrow.tasks.base import Codec, Encoded, Given, Task
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length
 from fedgrow.tasks.tokenizers import tokenizer_for
 
@@ -28,19 +27,10 @@ class CausalLanguageModelling(Task):
     metrics = ("perplexity",)
     higher_is_better = False
 
-    def codec(
-        self,
-        plan: Plan,
-        participant: ParticipantPlan,
-        shard: Examples,
-        config: Any | None,
-        train: Examples | None = None,
-    ) -> Codec:
+    def codec(self, given: Given) -> Codec:
         """Tokenize with the participant's own tokenizer, into blocks of the plan's longest length."""
-        tokenizer = tokenizer_for(
-            participant, (shard if train is None else train).texts, plan.vocabulary.size
-        )
-        return BlockCodec(tokenizer, max_length(plan, config))
+        tokenizer = tokenizer_for(given.participant, given.training.texts, given.plan.vocabulary.size)
+        return BlockCodec(tokenizer, max_length(given.plan, given.config))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of the next token: logits (batch, length, vocabulary), targets (batch, length)."""

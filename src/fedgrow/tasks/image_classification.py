@@ -10,11 +10,11 @@ from torch import Tensor
 from transformers import AutoImageProcessor, ViTImageProcessorPil
 
 from fedgrow.architectures.models import quiet
-from fedgrow.config.plan import ParticipantPlan, Plan
+from fedgrow.config.plan import ParticipantPlan
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import LabelledImages
 from fedgrow.errors import FedgrowError
-from fedgrow.tasks.base import Codec, Encoded
+from fedgrow.tasks.base import Codec, Encoded, Given
 from fedgrow.tasks.classification import Classification, class_ids, class_labels, label_config
 
 
@@ -24,18 +24,11 @@ class ImageClassification(Classification):
     name = "image-classification"
     form = LabelledImages()
 
-    def codec(
-        self,
-        plan: Plan,
-        participant: ParticipantPlan,
-        shard: Examples,
-        config: Any | None,
-        train: Examples | None = None,
-    ) -> Codec:
+    def codec(self, given: Given) -> Codec:
         """Use the image processor beside the model, or one of the data's own size for a model made in the run."""
-        data = participant.data or plan.data
-        labels = class_labels(shard, data.labels if data else None, config)
-        channels, height, width = shard.images.shape[1:]
+        labels = class_labels(given.shard, given.closed_labels, given.config)
+        config = given.config
+        channels, height, width = given.shard.images.shape[1:]
         if config is None:
             if height != width:
                 raise FedgrowError(f"images are {height} x {width}; models made in the run need square ones")
@@ -46,9 +39,10 @@ class ImageClassification(Classification):
             return ImageCodec(processor, labels, channels, height)
         if channels not in (1, config.num_channels):
             raise FedgrowError(
-                f"participant {participant.name}: images have {channels} channels, its model takes {config.num_channels}"
+                f"participant {given.participant.name}: images have {channels} channels, "
+                f"its model takes {config.num_channels}"
             )
-        return ImageCodec(_beside(participant, config), labels, config.num_channels, config.image_size)
+        return ImageCodec(_beside(given.participant, config), labels, config.num_channels, config.image_size)
 
 
 def _beside(participant: ParticipantPlan, config: Any) -> Any:

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import Texts
 from fedgrow.errors import FedgrowError
-from fedgrow.tasks.base import Codec, Encoded, Task
+from fedgrow.tasks.base import Codec, Encoded, Given, Task
 from fedgrow.tasks.causal_language_modelling import blocks
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length
 from fedgrow.tasks.tokenizers import tokenizer_for
@@ -34,30 +33,21 @@ class MaskedLanguageModelling(Task):
     metrics = ("perplexity", "accuracy")
     higher_is_better = False
 
-    def codec(
-        self,
-        plan: Plan,
-        participant: ParticipantPlan,
-        shard: Examples,
-        config: Any | None,
-        train: Examples | None = None,
-    ) -> Codec:
+    def codec(self, given: Given) -> Codec:
         """Tokenize with the participant's own tokenizer, into blocks of the plan's longest length.
 
         Raises:
             FedgrowError: the tokenizer of a model has no token for what is hidden.
         """
-        tokenizer = tokenizer_for(
-            participant, (shard if train is None else train).texts, plan.vocabulary.size
-        )
+        tokenizer = tokenizer_for(given.participant, given.training.texts, given.plan.vocabulary.size)
         if tokenizer.mask_token is None:
-            if config is not None or participant.tokenizer:
+            if given.config is not None or given.participant.tokenizer:
                 raise FedgrowError(
-                    f"participant {participant.name}: its tokenizer has no mask token, which {self.name} needs; "
+                    f"participant {given.participant.name}: its tokenizer has no mask token, which {self.name} needs; "
                     "name a tokenizer that has one, or train for causal-language-modelling"
                 )
             tokenizer.add_special_tokens({"mask_token": MASK})
-        return MaskedCodec(tokenizer, max_length(plan, config), plan.seed)
+        return MaskedCodec(tokenizer, max_length(given.plan, given.config), given.plan.seed)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of hidden tokens: logits (batch, length, vocabulary), targets (batch, length)."""

@@ -22,7 +22,7 @@ from fedgrow.data.examples import Asked, Examples
 from fedgrow.data.forms import Questions
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.answers import exact_match, overlap
-from fedgrow.tasks.base import Codec, Encoded, Task, pad
+from fedgrow.tasks.base import Codec, Encoded, Given, Task, pad
 from fedgrow.tasks.classification import label_config
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length, with_offsets
 from fedgrow.tasks.tokenizers import tokenizer_for
@@ -71,26 +71,21 @@ class QuestionAnswering(Task):
     form = Questions()
     metrics = ("f1", "exact_match")
 
-    def codec(
-        self,
-        plan: Plan,
-        participant: ParticipantPlan,
-        shard: Examples,
-        config: Any | None,
-        train: Examples | None = None,
-    ) -> Codec:
+    def codec(self, given: Given) -> Codec:
         """Tokenize with the participant's own tokenizer.
 
         Raises:
             FedgrowError: the tokenizer does not say where its tokens stand, or has no token to put before a context.
         """
-        rows = (shard if train is None else train).asked
+        rows = given.training.asked
         texts = [*dict.fromkeys(row.context for row in rows), *dict.fromkeys(row.question for row in rows)]
         tokenizer = with_offsets(
-            tokenizer_for(participant, texts, plan.vocabulary.size), participant, self.name
+            tokenizer_for(given.participant, texts, given.plan.vocabulary.size), given.participant, self.name
         )
-        separate(tokenizer, participant)
-        return SpanCodec(tokenizer, max_length(plan, config), segments=_has_segments(plan, config))
+        separate(tokenizer, given.participant)
+        return SpanCodec(
+            tokenizer, max_length(given.plan, given.config), segments=_has_segments(given.plan, given.config)
+        )
 
     def loss(self, logits: Tensor, targets: Spans) -> Tensor:
         """Return the mean cross entropy of first and last tokens: logits (batch, length, 2)."""

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import LabelledTexts
-from fedgrow.tasks.base import Codec, Encoded, pad
+from fedgrow.tasks.base import Codec, Encoded, Given, pad
 from fedgrow.tasks.classification import Classification, class_ids, class_labels, label_config
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length
 from fedgrow.tasks.tokenizers import tokenizer_for
@@ -21,21 +20,11 @@ class SequenceClassification(Classification):
     name = "sequence-classification"
     form = LabelledTexts()
 
-    def codec(
-        self,
-        plan: Plan,
-        participant: ParticipantPlan,
-        shard: Examples,
-        config: Any | None,
-        train: Examples | None = None,
-    ) -> Codec:
+    def codec(self, given: Given) -> Codec:
         """Tokenize with the participant's own tokenizer; labels are its own."""
-        data = participant.data or plan.data
-        labels = class_labels(shard, data.labels if data else None, config)
-        tokenizer = tokenizer_for(
-            participant, (shard if train is None else train).texts, plan.vocabulary.size
-        )
-        return TextCodec(tokenizer, labels, max_length(plan, config))
+        labels = class_labels(given.shard, given.closed_labels, given.config)
+        tokenizer = tokenizer_for(given.participant, given.training.texts, given.plan.vocabulary.size)
+        return TextCodec(tokenizer, labels, max_length(given.plan, given.config))
 
 
 class TextCodec(TokenizedCodec):

@@ -17,11 +17,10 @@ from sklearn.metrics import accuracy_score
 from sklearn.metrics import precision_recall_fscore_support as of_words
 from torch import Tensor
 
-from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples, Tagged
 from fedgrow.data.forms import TaggedWords
 from fedgrow.errors import FedgrowError
-from fedgrow.tasks.base import Codec, Encoded, Task, pad
+from fedgrow.tasks.base import Codec, Encoded, Given, Task, pad
 from fedgrow.tasks.classification import known_labels, label_config
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length, with_offsets
 from fedgrow.tasks.tokenizers import tokenizer_for
@@ -59,26 +58,22 @@ class TokenClassification(Task):
     form = TaggedWords()
     metrics = ("f1", "precision", "recall", "accuracy", "macro_f1", "macro_precision")
 
-    def codec(
-        self,
-        plan: Plan,
-        participant: ParticipantPlan,
-        shard: Examples,
-        config: Any | None,
-        train: Examples | None = None,
-    ) -> Codec:
+    def codec(self, given: Given) -> Codec:
         """Tokenize with the participant's own tokenizer; tags are its own.
 
         Raises:
             FedgrowError: the tokenizer does not say where its tokens stand, or tags mix two ways of marking.
         """
-        data = participant.data or plan.data
-        found = {tag for row in shard.tagged for tag in row.tags}
-        labels = known_labels(found, data.labels if data else None, config)
+        found = {tag for row in given.shard.tagged for tag in row.tags}
+        labels = known_labels(found, given.closed_labels, given.config)
         _check_scheme(labels)
-        words = (shard if train is None else train).tagged
-        tokenizer = tokenizer_for(participant, [row.text for row in words], plan.vocabulary.size)
-        return TaggedCodec(with_offsets(tokenizer, participant, self.name), labels, max_length(plan, config))
+        words = given.training.tagged
+        tokenizer = tokenizer_for(given.participant, [row.text for row in words], given.plan.vocabulary.size)
+        return TaggedCodec(
+            with_offsets(tokenizer, given.participant, self.name),
+            labels,
+            max_length(given.plan, given.config),
+        )
 
     def loss(self, logits: Tensor, targets: Tags) -> Tensor:
         """Return the mean cross entropy of words: logits (batch, length, tags)."""

@@ -24,7 +24,7 @@ from fedgrow.methods import Learner, Ligo, Tensors, WholeModel
 from fedgrow.methods.ligo import Step, make_operator
 from fedgrow.report.learned_card import learned_card
 from fedgrow.runs.atomic import write_folder, write_json
-from fedgrow.tasks import TASKS, Codec, Encoded, Task
+from fedgrow.tasks import TASKS, Codec, Encoded, Given, Task
 from fedgrow.tasks.models import load_for
 from fedgrow.training.loop import evaluate, fit
 from fedgrow.training.parity import parity
@@ -200,7 +200,9 @@ class Learning:
         seed = derive(plan.seed, DATA)
         train, test = hold_out(range(len(examples)), examples.labels, plan.data.test_fraction, seed)
         parts = examples.take(train), examples.take(test)
-        codec = self.task.codec(plan, plan.participants[0], examples, load_config(self.model), parts[0])
+        codec = self.task.codec(
+            Given(plan, plan.participants[0], examples, load_config(self.model), parts[0])
+        )
         return codec, codec.encode(parts[0]), codec.encode(parts[1])
 
     def check(self, steps: int) -> None:
