@@ -1,5 +1,6 @@
 """Run the command line in this process, as the installed script does."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+SCRIPT = Path(sys.executable).with_name("fedgrow")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,10 +11,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.cli.running import refused
+from tests.cli.running import SCRIPT, refused
 from tests.folders.making import CAUSAL, edited, saved
 
-SCRIPT = Path(sys.executable).with_name("fedgrow")
 MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 
 

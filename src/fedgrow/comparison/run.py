@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -120,11 +121,22 @@ def _text(plan: Plan) -> str:
 
 
 def _quiet() -> None:
-    """Keep a worker to one thread, and let Ctrl-C end it without a word: what it began goes on the next time."""
+    """Keep a worker to one thread, and let Ctrl-C, or the end of the study's process in whatever way, end it too.
+
+    Nothing is said: what it began goes on the next time.
+    """
     import torch
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _reason(future: "Future[Any]") -> str | None:

@@ -131,19 +131,23 @@ def _is_branch(part: int | str) -> bool:
     return part in ("str", "Shape") or str(part).startswith(("function-", "literal["))
 
 
+PLACE = r"\$\{(\w+)\}"
+
+
 def _fill_paths(value: Any, paths: dict[str, str], name: str) -> Any:
     """Put the plan's ``paths`` where other settings name them as ``${key}``."""
     if isinstance(value, dict):
         return {key: _fill_paths(item, paths, name) for key, item in value.items()}
     if isinstance(value, list):
         return [_fill_paths(item, paths, name) for item in value]
-    if isinstance(value, str) and (named := re.fullmatch(r"\$\{(\w+)\}", value)):
-        if named[1] not in paths:
+    if not isinstance(value, str):
+        return value
+    for key in re.findall(PLACE, value):
+        if key not in paths:
             raise FedgrowError(
                 f"plan {name!r}: {value} is not among its paths ({', '.join(paths) or 'none'})"
             )
-        return str(paths[named[1]])
-    return value
+    return re.sub(PLACE, lambda found: str(paths[found[1]]), value)
 
 
 def _set(raw: dict[str, Any], override: str) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fedgrow.architectures import Reading, read
-from fedgrow.architectures.models import empty_model, new_model
+from fedgrow.architectures.models import empty_model, unfilled_model
 from fedgrow.methods.base import Group, Learner, Phase, Tensors
 
 
@@ -57,7 +58,7 @@ class WholeModel(Learner):
 
 def filled_model(config: Any, head: str | None, weights: Mapping[str, Tensor]) -> nn.Module:
     """Build an ordinary Hugging Face model and load these weights into it."""
-    model = new_model(config, head, seed=0)
+    model = unfilled_model(config, head, torch.float32)
     model.load_state_dict({name: w.detach() for name, w in weights.items()}, strict=True)
     return model
 

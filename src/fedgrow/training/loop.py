@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedgrow.architectures.models import seeded
+from fedgrow.architectures.outputs import tensor_of
 from fedgrow.config.plan import TrainingPlan
 from fedgrow.errors import FedgrowError
 from fedgrow.methods.base import Group, Learner, Phase, Tensors, whole
@@ -163,13 +164,12 @@ def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[i
 
 @torch.no_grad()
 def predict(
-    learner: Learner, weights: Mapping[str, Tensor], data: Encoded, codec: Codec, batch_size: int
+    model: nn.Module, data: Encoded, codec: Codec, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Yield logits and targets of every batch in order, both in memory, wherever the weights are."""
-    device = next(iter(weights.values())).device
+    """Yield logits and targets of every batch in order, both in memory, wherever the model is."""
     for begin in range(0, len(data), batch_size):
         inputs, targets = codec.batch(data, range(begin, min(begin + batch_size, len(data))))
-        yield whole(learner.logits(weights, on(device, inputs), training=False)).cpu(), targets
+        yield whole(tensor_of(model(**on(device, inputs)))).cpu(), targets
 
 
 @torch.no_grad()
@@ -185,15 +185,17 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the task's metrics, and the mean loss over batches as ``loss``.
 
-    A plan says where, and in which type, to compute; default: here, as the weights are.
+    The ordinary model is made once: cheaper over many batches than growing, or meeting factors, in each. A plan says
+    where, and in which type, to compute; default: here, as the weights are.
     """
-    device = device_of(plan or TrainingPlan())
-    with one_thread(), autocast(plan or TrainingPlan(), device):
-        with torch.autocast(device.type, enabled=False):
-            weights = learner.weights(on(device, shared), on(device, private))
-        tallies, losses = [], []
-        for logits, targets in predict(learner, weights, data, codec, batch_size):
-            tallies.append(task.tally(logits, targets))
-            losses.append((float(task.loss(logits, targets)), len(targets)))
+    plan = plan or TrainingPlan()
+    device = device_of(plan)
+    tallies, losses = [], []
+    with one_thread():
+        model = learner.materialise(on(device, shared), on(device, private)).to(device).eval()
+        with autocast(plan, device):
+            for logits, targets in predict(model, data, codec, batch_size, device):
+                tallies.append(task.tally(logits, targets))
+                losses.append((float(task.loss(logits, targets)), len(targets)))
     loss = sum(value * n for value, n in losses) / sum(n for _, n in losses)
     return {"loss": loss, **task.score(tallies)}
