@@ -2,6 +2,7 @@ import pytest
 
 from fedgrow.comparison.experiments import experiments, fits, settings
 from fedgrow.config.load import load_study
+from fedgrow.config.plan import OperatorPlan
 from fedgrow.errors import FedgrowError
 from tests.comparison.studies import study
 
@@ -45,6 +46,39 @@ def test_a_method_changes_its_own_settings_and_nothing_else(tmp_path):
 def test_a_method_may_not_change_what_it_is_compared_on(tmp_path, key):
     with pytest.raises(FedgrowError, match=f"methods.odd: {key} is the same for all methods"):
         study(tmp_path, methods={"odd": {"set": {key: 1}}})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"schedule.rounds": 9},
+        {"schedule": {"finetune_steps": 1}},
+        {"training": {"batch_size": 3}},
+        {"training.max_length": 9},
+    ],
+)
+def test_a_method_may_not_have_another_budget(tmp_path, odd):
+    made = study(tmp_path, methods={"odd": {"set": odd}})
+    with pytest.raises(FedgrowError, match="methods.odd on plan-plan-0: a participant would have"):
+        experiments(made, settings(made)[0])
+
+
+def test_steps_may_come_in_other_rounds(tmp_path):
+    made = study(tmp_path)
+    [setting] = settings(made)
+    schedule = setting.plan.schedule
+    other = {"rounds": schedule.rounds * schedule.steps, "steps": 1}
+    made = study(tmp_path, methods={"often": {"set": {"schedule": other}}})
+    assert experiments(made, setting)[0].plan.schedule == schedule.model_copy(update=other)
+
+
+def test_a_mapping_adds_to_training_and_replaces_an_operator(tmp_path):
+    changes = {"training": {"train_small": True}, "operator": {"residual": 2}}
+    made = study(tmp_path, methods={"other": {"set": changes}}, set={"operator": {"kind": "tied"}})
+    [setting] = settings(made)
+    plan = experiments(made, setting)[0].plan
+    assert plan.training == setting.plan.training.model_copy(update={"train_small": True})
+    assert (setting.plan.operator.kind, plan.operator) == ("tied", OperatorPlan(residual=2))
 
 
 def test_methods_that_do_not_fit_a_task_are_left_out(tmp_path):

@@ -7,11 +7,14 @@ from pathlib import Path
 import yaml
 
 from fedgrow.approaches import APPROACHES, BASELINES
+from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.load import load_plan, parse_plan
 from fedgrow.config.plan import Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.config.study import Settings, Study
 from fedgrow.errors import FedgrowError
+
+MERGED = ("schedule", "training", "prepare")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def experiments(study: Study, setting: Setting) -> list[Experiment]:
     Methods whose approach does not fit the setting's task are left out.
 
     Raises:
-        FedgrowError: an approach is unknown, or a method's settings are wrong; the text names the method.
+        FedgrowError: an approach is unknown, a method's settings are wrong, or it has another budget than the rest; the
+            text names the method.
     """
     found = []
     for name, method in study.methods.items():
@@ -84,8 +88,21 @@ def experiments(study: Study, setting: Setting) -> list[Experiment]:
             continue
         listed = {"baselines": [method.approach] if method.approach in BASELINES else []}
         plan = _changed(setting.plan, method.set | listed, f"methods.{name} on {setting.name}")
+        _check_budget(name, plan, setting)
         found.append(Experiment(name, method.approach, setting, plan))
     return found
+
+
+def _check_budget(method: str, plan: Plan, setting: Setting) -> None:
+    budgets = [
+        (total_steps(p), p.training.batch_size, p.training.max_length) for p in (plan, setting.plan)
+    ]
+    if budgets[0] != budgets[1]:
+        mine, due = ("{} steps of {} examples, of at most {} tokens".format(*b) for b in budgets)
+        raise FedgrowError(
+            f"methods.{method} on {setting.name}: a participant would have {mine}, the others have {due}; "
+            "methods are compared at one budget, so set schedule.rounds, steps, local_steps and finetune_steps to it"
+        )
 
 
 def fits(approach: str, task: str) -> bool:
@@ -110,5 +127,15 @@ def _changed(plan: Plan, changes: Settings, what: str) -> Plan:
 
 
 def as_overrides(changes: Settings) -> list[str]:
-    """Return settings as ``dotted.key=value``; JSON is YAML, too."""
-    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    """Return settings as ``dotted.key=value``; JSON is YAML, too.
+
+    A mapping given for one of ``MERGED`` changes what it names and leaves the rest; any other replaces the whole setting,
+    for what may stand in an operator, say, hangs on its kind.
+    """
+    found: list[str] = []
+    for key, value in changes.items():
+        if key in MERGED and isinstance(value, dict):
+            found += as_overrides({f"{key}.{name}": part for name, part in value.items()})
+        else:
+            found.append(f"{key}={json.dumps(value)}")
+    return found
