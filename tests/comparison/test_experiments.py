@@ -59,7 +59,7 @@ def test_a_method_may_not_change_what_it_is_compared_on(tmp_path, key):
 )
 def test_a_method_may_not_have_another_budget(tmp_path, odd):
     made = study(tmp_path, methods={"odd": {"set": odd}})
-    with pytest.raises(FedgrowError, match="methods.odd on plan-plan-0: a participant would have"):
+    with pytest.raises(FedgrowError, match=r"methods\.odd on plan-plan-0: a participant would have"):
         experiments(made, settings(made)[0])
 
 

@@ -115,6 +115,11 @@ def test_paths_are_put_where_they_are_named():
     assert plan.data.source == "some/data"
 
 
+def test_paths_are_put_within_values():
+    plan = parsed(paths={"d": "some/data", "n": "x"}, data={"source": "${d}/${n}.csv"})
+    assert plan.data.source == "some/data/x.csv"
+
+
 def test_paths_are_put_into_lists_too():
     people = [{"name": "a", "model": "${m}"}, {"name": "b", "model": "${m}"}]
     assert [p.model for p in parsed(paths={"m": "x/y"}, participants=people).participants] == ["x/y", "x/y"]

@@ -4,7 +4,7 @@ Fed-Grow is one of them; the others are what it is measured against.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -86,14 +86,16 @@ class Approach(ABC):
         title: what it is, for tables.
         travels: what leaves a participant.
         tasks: the tasks that it fits; None for every task.
-        from_small: whether it begins with the readied small models, whose readying is then part of its cost.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     travels: ClassVar[str] = "nothing"
     tasks: ClassVar[tuple[str, ...] | None] = None
-    from_small: ClassVar[bool] = True
+
+    def readied(self, plan: Plan) -> Collection[int]:
+        """Return whose readied small models it begins with, by number: their readying is part of its cost."""
+        return range(len(plan.participants))
 
     def check(self, plan: Plan, family: "Family", shapes: Sequence["Shape"]) -> None:
         """Refuse a plan that the approach cannot carry out, before anything is written.

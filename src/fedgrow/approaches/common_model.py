@@ -101,6 +101,11 @@ class Common:
         return codec.vocabulary_digest() == self.vocabulary
 
 
+def readied(plan: Plan) -> Collection[int]:
+    """Return whose readied small model the common one is grown from, by number: nobody's, where it is public."""
+    return () if isinstance(plan.participants[0].model, str) else (0,)
+
+
 def grow_common(site: "Participant") -> nn.Module:
     """Grow the first participant's small model to the large shape."""
     small = site.small_model
@@ -129,8 +134,7 @@ def own_config(common: Any, like: Any, *, words: bool) -> Any:
 
 def differing(site: "Participant", codec: Codec) -> set[str]:
     """Return the axes along which a common model fits nobody: classes, where its head was readied in the run."""
-    readied = not isinstance(site.plan.participants[0].model, str)
-    return {"label"} if readied and codec.labels else set()
+    return {"label"} if readied(site.plan) and codec.labels else set()
 
 
 def with_config(common: Any, config: Any, differ: Collection[str], seed: int) -> nn.Module:

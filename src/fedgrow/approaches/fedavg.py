@@ -5,10 +5,11 @@ every tensor of the body that has the same shape at all participants; heads and 
 vocabulary unless all participants have the same tokenizer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated
+from fedgrow.config.plan import Plan
 from fedgrow.methods import WholeModel
 from fedgrow.methods.base import Learner, Tensors
 from fedgrow.methods.scratch import scratch
@@ -26,7 +27,10 @@ class FedAvg(Federated):
     name = "fedavg"
     title = "the large model from scratch, its body averaged"
     travels = "the large model's body"
-    from_small = False
+
+    def readied(self, plan: Plan) -> Collection[int]:
+        """Return nobody's: it begins from scratch."""
+        return ()
 
     def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
         """Settle which tensors travel, and what they begin with."""

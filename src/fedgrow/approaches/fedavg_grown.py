@@ -5,11 +5,12 @@ grown start; ``common_model`` says which small model that is). Every participant
 where vocabularies differ its own table of words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated
-from fedgrow.approaches.common_model import Common
+from fedgrow.approaches.common_model import Common, readied
+from fedgrow.config.plan import Plan
 from fedgrow.methods import WholeModel
 from fedgrow.methods.base import Learner, Tensors
 from fedgrow.runs.atomic import read_tensors, write_tensors
@@ -25,6 +26,10 @@ class FedAvgGrown(Federated):
     name = "fedavg-grown"
     title = "the large model grown from one public (else the first) small model, its body averaged"
     travels = "the large model's body"
+
+    def readied(self, plan: Plan) -> Collection[int]:
+        """Return that of the common model."""
+        return readied(plan)
 
     def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
         """Settle the common model, and the tensors of it that travel."""

@@ -5,11 +5,12 @@ file is not among the bytes of the rounds. Head and pooler are private and train
 vocabularies differ. That the average of products is not the product of averages is left as it is (FLoRA, NeurIPS 2024).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated
-from fedgrow.approaches.common_model import Common
+from fedgrow.approaches.common_model import Common, readied
+from fedgrow.config.plan import Plan
 from fedgrow.methods.base import Learner, Tensors
 from fedgrow.methods.lora import Lora
 from fedgrow.runs.atomic import read_tensors, write_tensors
@@ -29,6 +30,10 @@ class FedLora(Federated):
         f"federated LoRA (rank {RANK}) on the large model grown from one public (else the first) small model"
     )
     travels = "LoRA's factors"
+
+    def readied(self, plan: Plan) -> Collection[int]:
+        """Return that of the common model."""
+        return readied(plan)
 
     def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
         """Settle the common model and the factors at the start."""

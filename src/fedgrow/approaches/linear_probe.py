@@ -5,6 +5,7 @@ one. Features are what its classifier reads. Where a model comes without the lay
 dense layer of the head), features pass through new ones with random weights.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 from fedgrow.approaches.base import Alone, Ended
 from fedgrow.approaches.rounds import count
 from fedgrow.architectures import read
+from fedgrow.config.plan import Plan
 from fedgrow.methods.features import TASKS, classifier_of, frozen_features
 from fedgrow.tasks.base import Encoded
 from fedgrow.tasks.classification import quality
@@ -32,6 +34,10 @@ class LinearProbe(Alone):
     name = "linear-probe"
     title = "logistic regression on the small model's features, as it came"
     tasks = TASKS
+
+    def readied(self, plan: Plan) -> Collection[int]:
+        """Return those that are made in the run."""
+        return [i for i, p in enumerate(plan.participants) if not isinstance(p.model, str)]
 
     def run(self, site: "Participant") -> Ended:
         """Fit and evaluate."""

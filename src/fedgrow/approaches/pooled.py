@@ -6,13 +6,13 @@ tokenized, and images processed, as the first participant's model asks for.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from fedgrow.approaches.base import Ended, Metrics, Together
-from fedgrow.approaches.common_model import differing, grow_common, own_config, with_config
+from fedgrow.approaches.common_model import differing, grow_common, own_config, readied, with_config
 from fedgrow.approaches.rounds import count, trained
 from fedgrow.approaches.schedule import jointly, total_steps
 from fedgrow.architectures.models import load_config
@@ -39,6 +39,10 @@ class Pooled(Together):
     name = "pooled"
     title = "all data in one place: the grown large model trained on it (ceiling)"
     travels = "all data"
+
+    def readied(self, plan: Plan) -> Collection[int]:
+        """Return that of the common model."""
+        return readied(plan)
 
     def check(self, plan: Plan, family: "Family", shapes: Sequence["Shape"]) -> None:
         """Refuse language modelling where every participant learns a vocabulary of its own."""

@@ -1,5 +1,6 @@
 """TF-IDF with logistic regression on each participant's own texts: what a transformer has to be worth more than."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -7,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from fedgrow.approaches.base import Alone, Ended
+from fedgrow.config.plan import Plan
 from fedgrow.tasks.classification import quality
 
 if TYPE_CHECKING:
@@ -18,8 +20,11 @@ class TfIdf(Alone):
 
     name = "tfidf"
     title = "TF-IDF with logistic regression on the participant's own shard"
-    from_small = False
     tasks = ("sequence-classification",)
+
+    def readied(self, plan: Plan) -> Collection[int]:
+        """Return nobody's: it takes no model."""
+        return ()
 
     def run(self, site: "Participant") -> Ended:
         """Fit and evaluate."""

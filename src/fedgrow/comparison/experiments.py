@@ -94,9 +94,7 @@ def experiments(study: Study, setting: Setting) -> list[Experiment]:
 
 
 def _check_budget(method: str, plan: Plan, setting: Setting) -> None:
-    budgets = [
-        (total_steps(p), p.training.batch_size, p.training.max_length) for p in (plan, setting.plan)
-    ]
+    budgets = [(total_steps(p), p.training.batch_size, p.training.max_length) for p in (plan, setting.plan)]
     if budgets[0] != budgets[1]:
         mine, due = ("{} steps of {} examples, of at most {} tokens".format(*b) for b in budgets)
         raise FedgrowError(

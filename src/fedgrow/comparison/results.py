@@ -67,7 +67,7 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
             f"{name}_sd": float(values.std()),
             f"{name}_worst": float(values.min() if higher else values.max()),
         }
-    from_small = APPROACHES[experiment.approach].from_small
+    readied = APPROACHES[experiment.approach].readied(plan)
     return found | {
         "trained": float(np.mean([e.trained for e in ended])),
         "model": float(np.mean([e.model for e in ended])),
@@ -76,7 +76,7 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "bytes_down": outcome.bytes_down[-1] if outcome.bytes_down else 0,
         "body_bytes": 4 * body_size(plan),
         "flops": float(sum(e.flops[-1] for e in ended if e.flops)),
-        "readying_flops": float(sum(record["readying_flops"])) if from_small else 0.0,
+        "readying_flops": float(sum(record["readying_flops"][i] for i in readied)),
         "peak_memory": record["peak_memory"],
         "seconds": float("nan") if record["seconds"] is None else record["seconds"],
         "finished": record["finished"],
