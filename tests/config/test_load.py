@@ -120,6 +120,11 @@ def test_paths_are_put_within_values():
     assert plan.data.source == "some/data/x.csv"
 
 
+def test_labels_are_no_paths():
+    plan = parsed(paths={"d": "x"}, data={"source": "y.csv", "labels": ["${d}", "${e}"]})
+    assert plan.data.labels == ("${d}", "${e}")
+
+
 def test_paths_are_put_into_lists_too():
     people = [{"name": "a", "model": "${m}"}, {"name": "b", "model": "${m}"}]
     assert [p.model for p in parsed(paths={"m": "x/y"}, participants=people).participants] == ["x/y", "x/y"]

@@ -132,15 +132,16 @@ def _is_branch(part: int | str) -> bool:
 
 
 PLACE = r"\$\{(\w+)\}"
+PATHS = ("source", "model", "tokenizer", "trained")  # settings that may be local paths
 
 
-def _fill_paths(value: Any, paths: dict[str, str], name: str) -> Any:
-    """Put the plan's ``paths`` where other settings name them as ``${key}``."""
+def _fill_paths(value: Any, paths: dict[str, str], name: str, setting: str = "") -> Any:
+    """Put the plan's ``paths`` where settings that may be paths name them as ``${key}``."""
     if isinstance(value, dict):
-        return {key: _fill_paths(item, paths, name) for key, item in value.items()}
+        return {key: _fill_paths(item, paths, name, key) for key, item in value.items()}
     if isinstance(value, list):
         return [_fill_paths(item, paths, name) for item in value]
-    if not isinstance(value, str):
+    if setting not in PATHS or not isinstance(value, str):
         return value
     for key in re.findall(PLACE, value):
         if key not in paths:
