@@ -18,7 +18,7 @@ NOTES = (
     "the target counts as a saving of 0. Most of what is saved is the loss that exact growth keeps; training an operator "
     "for 30 steps adds nothing that these seeds could tell from the exact start. One thing was changed after a reporting "
     "seed was seen: BERT's ladder of horizons took too long on seed 0, so all its methods run over the whole budget, "
-    "which can only make its savings smaller.",
+    "which should make its savings smaller, not larger.",
 )
 
 
