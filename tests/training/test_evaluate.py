@@ -25,6 +25,15 @@ def test_loss_and_metrics_do_not_depend_on_the_batches(batch):
     assert scores(batch) == pytest.approx(by_hand(), rel=1e-5)
 
 
+def test_it_is_the_given_tensors_that_are_evaluated():
+    toy, examples = Toy(), data()
+    shared = {"sent": torch.full((4,), 2.0)}
+    private = {"kept": torch.full((4,), 3.0), "head": torch.full((4,), 0.5)}
+    found = evaluate(toy, shared, private, examples, Rows(), Fit(), 4)
+    error = torch.stack(list(examples.inputs)) @ torch.full((4,), 5.5) - examples.targets
+    assert found["mean_error"] == pytest.approx(float(error.mean()), rel=1e-5)
+
+
 def test_examples_are_taken_in_order():
     codec = Rows()
     scores(4, codec=codec)
