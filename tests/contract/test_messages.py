@@ -6,6 +6,7 @@ from flwr.app import Message
 from flwr.common.serde import message_from_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 
+from fedgrow.exchange.compression.int8 import Int8
 from fedgrow.exchange.contract import GROW
 from fedgrow.methods.dual_ligo import global_operator
 from fedgrow.runs.atomic import read_tensors
@@ -30,6 +31,8 @@ RUNS = {
     "two-phase": ("two-phase", {}),
     "partial with a residual": ("joint", {"operator": {"kind": "partial", "residual": 2}}),
     "tied from lemon": ("joint", {"operator": {"kind": "tied", "start": "lemon"}}),
+    "in int8": ("joint", {"compression": {"kind": "int8"}}),
+    "the largest in float16": ("joint", {"compression": {"kind": "top-k", "fraction": 0.2}}),
     "nothing learned is shared": ("joint", {"operator": {"kind": "fixed"}}),
 }
 
@@ -52,10 +55,24 @@ LISTED = {
 }
 
 
+def as_sent(plan, operator) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Names, shapes and types on the wire, from the plan alone."""
+    found = {}
+    for name, tensor in operator.items():
+        shape, few = tuple(tensor.shape), -(-tensor.numel() // 5)
+        if plan.compression.kind == "int8":
+            found |= {name: (shape, "int8"), ":scale": ((len(operator),), "float32")}
+        elif plan.compression.kind == "top-k":
+            found |= {f"{name}:places": ((few,), "int32"), f"{name}:values": ((few,), "float16")}
+        else:
+            found[name] = (shape, "float32")
+    return found
+
+
 def test_every_reply_holds_exactly_global_ligo_and_the_listed_metrics(run):
     folder, _, sent = run
     operator = global_operator(folder.plan, folder.family).initial()
-    expected = {name: (tuple(t.shape), "float32") for name, t in operator.items()}
+    expected = as_sent(folder.plan, operator)
     for data in sent:
         message = read(data)
         kind = message.metadata.message_type
@@ -83,12 +100,18 @@ def test_no_private_tensor_is_among_the_bytes(run):
     everything = b"".join(sent)
     for name in folder.plan.names:
         private = folder.participant(name) / "private"
-        for path in [private / "small" / "model.safetensors", *(private / "state").glob("*.safetensors")]:
+        kept = [path for part in ("state", "lost") for path in (private / part).glob("*.safetensors")]
+        for path in [private / "small" / "model.safetensors", *kept]:
             for key, tensor in read_tensors(path).items():
                 values = tensor.numpy()
                 # tensors still at a plain start (ones, zeros, one-hot rows) are public knowledge
                 if len(np.unique(values)) > 8:
-                    assert values.tobytes() not in everything, f"{name}: {key}"
+                    for written in (
+                        values,
+                        values.astype(np.float16),
+                        Int8().encode(tensor.float())[""].numpy(),
+                    ):
+                        assert written.tobytes() not in everything, f"{name}: {key} as {written.dtype}"
 
 
 def test_no_name_label_or_path_is_among_the_bytes(run):

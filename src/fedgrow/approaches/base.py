@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from fedgrow.approaches.schedule import Parts, jointly, total_steps
-from fedgrow.config.plan import Plan, StrategyPlan, TrainingPlan
+from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan, TrainingPlan
 from fedgrow.methods.base import Learner, Tensors
 
 if TYPE_CHECKING:
@@ -152,6 +152,10 @@ class Federated(Approach):
     def strategy(self, plan: Plan) -> StrategyPlan:
         """Return how the server averages."""
         return StrategyPlan()
+
+    def compression(self, plan: Plan) -> CompressionPlan:
+        """Return how what participants send is made smaller."""
+        return CompressionPlan()
 
     def down(self, run: "RunFolder", held: Tensors, participant: int, server_round: int) -> Tensors:
         """Return what is sent to one participant, for a round, of all that the server holds."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated, Sent
 from fedgrow.approaches.schedule import Parts, in_phases
-from fedgrow.config.plan import Plan, StrategyPlan
+from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan
 from fedgrow.methods import DualLigo
 from fedgrow.methods.base import Learner, Tensors
 from fedgrow.methods.dual_ligo import global_start
@@ -38,6 +38,10 @@ class FedGrow(Federated):
     def strategy(self, plan: Plan) -> StrategyPlan:
         """Return the plan's."""
         return plan.strategy
+
+    def compression(self, plan: Plan) -> CompressionPlan:
+        """Return the plan's."""
+        return plan.compression
 
     def aggregate(
         self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int

@@ -46,6 +46,14 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Experiments at a time. Default: the cores.")
     ] = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A `results.parquet` of this study from elsewhere, or earlier; what it holds is not run again. Repeatable.",
+        ),
+    ] = None,
     only_report: Annotated[
         bool, typer.Option("--report", help="Run nothing; write the report of what is done.")
     ] = False,
@@ -69,7 +77,7 @@ def compare(
 
     loaded = load_study(study, [*(settings or []), *(f"paths.{path}" for path in paths or [])])
     folder = out or Path("studies") / loaded.name
-    work = Work(loaded, folder)
+    work = Work(loaded, folder, known or [])
     unready, left = work.to_do()
     console = Console(stderr=True)
     if dry_run:

@@ -11,7 +11,7 @@ from fedgrow.approaches import APPROACHES, Outcome
 from fedgrow.architectures import Shape, families
 from fedgrow.architectures.axes import axis_size
 from fedgrow.comparison.execute import is_done, record_of
-from fedgrow.comparison.experiments import Experiment
+from fedgrow.comparison.experiments import Experiment, bare
 from fedgrow.comparison.run import Work
 from fedgrow.config.plan import Plan
 from fedgrow.runs.atomic import write_bytes
@@ -21,13 +21,19 @@ TABLE = "results.parquet"
 
 
 def gather(work: Work) -> pd.DataFrame:
-    """Return the finished experiments of a study, one line each; empty if there is none.
+    """Return the finished experiments of a study, one line each, known ones with them; empty if there is none.
 
     Columns: ``method``, ``approach``, ``task``, ``kind`` (of task), ``partition``, ``seed``; ``metric`` (the one compared)
     and ``higher_is_better``; for every metric of the task ``<metric>_mean``, ``_sd``, ``_worst`` over participants; costs
-    as ``line`` says; ``curve`` and ``participants`` as JSON.
+    as ``line`` says; ``curve``, ``participants`` and ``plan`` (local paths by their last names) as JSON.
     """
-    return pd.DataFrame([line(e, record_of(work.folder(e))) for e in work.all() if is_done(work.folder(e))])
+    lines = []
+    for one in work.all():
+        if is_done(work.folder(one)):
+            lines.append(line(one, record_of(work.folder(one))))
+        elif one.name in work.known:
+            lines.append(work.known[one.name])
+    return pd.DataFrame(lines)
 
 
 def write_table(frame: pd.DataFrame, out: Path) -> None:
@@ -82,6 +88,7 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "finished": record["finished"],
         "versions": json.dumps(record["environment"]["packages"]),
         "curve": json.dumps(curve(outcome, metric)),
+        "plan": bare(plan).model_dump_json(),
         "participants": json.dumps({name: e.metrics for name, e in outcome.participants.items()}),
     }
 

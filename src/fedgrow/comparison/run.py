@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -14,6 +14,7 @@ import yaml
 
 from fedgrow.comparison.execute import experiment, is_done, prepare, same_plan
 from fedgrow.comparison.experiments import Experiment, Setting, experiments, settings
+from fedgrow.comparison.known import known_lines
 from fedgrow.config.plan import Plan
 from fedgrow.config.study import Study
 from fedgrow.errors import FedgrowError
@@ -29,12 +30,13 @@ class Work:
     Args:
         study: the study.
         out: its folder; whatever is done there already is kept.
+        known: tables of results from elsewhere, or earlier; what is in them is not run again.
 
     Raises:
         FedgrowError: a plan is wrong, or not the one of what is done already; nothing is written then.
     """
 
-    def __init__(self, study: Study, out: Path) -> None:
+    def __init__(self, study: Study, out: Path, known: Sequence[Path] = ()) -> None:
         self.study, self.out = study, out
         self.settings = settings(study)
         self.experiments = {s.name: experiments(study, s) for s in self.settings}
@@ -42,6 +44,7 @@ class Work:
         for what in everything:
             if is_done(self.folder(what)):
                 same_plan(self.folder(what), what.plan)
+        self.known = known_lines(known, self.all())
 
     def all(self) -> list[Experiment]:
         """Return all experiments in order."""
@@ -53,7 +56,7 @@ class Work:
 
     def to_do(self) -> tuple[list[Setting], list[Experiment]]:
         """Return the experiments that are not done, and the settings that they still wait for."""
-        left = [e for e in self.all() if not is_done(self.folder(e))]
+        left = [e for e in self.all() if e.name not in self.known and not is_done(self.folder(e))]
         waited = {e.setting.name for e in left}
         return [s for s in self.settings if s.name in waited and not is_done(self.folder(s))], left
 

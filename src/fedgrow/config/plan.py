@@ -154,6 +154,21 @@ class StrategyPlan(Frozen):
     options: dict[str, float | int] = {}
 
 
+class CompressionPlan(Frozen):
+    """How what a participant sends is made smaller; what that loses of a round is kept and goes into the next."""
+
+    kind: Literal["none", "float16", "bfloat16", "int8", "top-k"] = "none"
+    fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="of the entries that travel, for top-k; default: 0.1"
+    )
+
+    @model_validator(mode="after")
+    def _fraction_used(self) -> Self:
+        if self.fraction is not None and self.kind != "top-k":
+            raise ValueError(f"fraction: kind {self.kind!r} has none; leave it out, or choose top-k")
+        return self
+
+
 class ParticipantPlan(Frozen):
     """One participant: its name, its small model (a folder, a hub id, or a shape to pre-train), and its data, if its own."""
 
@@ -187,6 +202,7 @@ class Plan(Frozen):
     training: TrainingPlan = TrainingPlan()
     prepare: PreparePlan = PreparePlan()
     strategy: StrategyPlan = StrategyPlan()
+    compression: CompressionPlan = CompressionPlan()
     data: DataPlan | None = None
     partition: PartitionPlan = PartitionPlan()
     vocabulary: VocabularyPlan = VocabularyPlan()

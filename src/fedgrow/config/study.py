@@ -9,7 +9,7 @@ from fedgrow.config.plan import NAME, Frozen
 Settings = dict[str, Any]
 Names = Annotated[str, Field(pattern=NAME)]
 
-SETTING = ("operator", "local_operator", "schedule", "training", "strategy", "intermediate")
+SETTING = ("operator", "local_operator", "schedule", "training", "strategy", "compression", "intermediate")
 """What a method may set: how models are grown and trained, never what they are compared on."""
 
 

@@ -47,7 +47,7 @@ class SiteApp(ClientApp):
             site = participant_of(context)
             with one_thread():
                 reply = super().__call__(message, context)
-                contract = Contract.of(site.shared_start, site.plan.metrics, site.index)
+                contract = Contract.of(site.wire_start, site.plan.metrics, site.index)
                 kept = contract.keep(message, reply)
             emit(site.run.path, "reply", participant=site.index, to=message.metadata.message_type)
             return kept

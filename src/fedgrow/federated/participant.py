@@ -19,6 +19,7 @@ from fedgrow.architectures.configuration import new_config, save_config
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_model, new_model, quiet
 from fedgrow.config.plan import PreparePlan, TrainingPlan
 from fedgrow.errors import FedgrowError
+from fedgrow.exchange.compression import compress, compression_of
 from fedgrow.federated.own_data import OwnData
 from fedgrow.federated.state import PrivateState
 from fedgrow.growth.parity import Parity
@@ -63,6 +64,8 @@ class Participant(OwnData):
             self.folder if method == FED_GROW.name else self.run.approach(method) / "participants" / self.name
         )
         self.state = PrivateState(own / "private" / "state")
+        self.lost = PrivateState(own / "private" / "lost")
+        self.compression = compression_of(approach.compression(self.plan))
 
     # its small model
 
@@ -132,8 +135,13 @@ class Participant(OwnData):
 
     @cached_property
     def shared_start(self) -> Tensors:
-        """The shared tensors at the start: their names, shapes and types are what may leave."""
+        """The shared tensors at the start: their names, shapes and types are what is trained together."""
         return self.approach.shared(self)
+
+    @cached_property
+    def wire_start(self) -> Tensors:
+        """The same as they travel: their names, shapes and types are what may leave."""
+        return compress(self.compression, self.shared_start, self.shared_start, {})[0]
 
     def train_locally(self, shared: Mapping[str, Tensor]) -> Fitted:
         """Two-phase: train Local-LiGO and the head before the first round."""
@@ -145,7 +153,10 @@ class Participant(OwnData):
         return fitted
 
     def train_round(self, shared: Mapping[str, Tensor], server_round: int) -> Fitted:
-        """Train for one federated round and keep the private tensors; running a round again gives the same."""
+        """Train for one federated round and keep the private tensors; running a round again gives the same.
+
+        What is returned as shared is what travels: compressed, where the plan says so.
+        """
         rounds = self.approach.rounds(self.plan)
         if server_round == 1 and not rounds[0]:
             private: Tensors = self.learner.private_start()
@@ -172,7 +183,17 @@ class Participant(OwnData):
             given, private = fitted.shared, fitted.private
             losses.append(fitted.loss)
         self.state.save(server_round, private)
-        return Fitted(self.learner.sent(given, private), private, sum(losses) / len(losses), 0)
+        travels = self._compressed(self.learner.sent(given, private), shared, server_round)
+        return Fitted(travels, private, sum(losses) / len(losses), 0)
+
+    def _compressed(self, sent: Tensors, given: Mapping[str, Tensor], server_round: int) -> Tensors:
+        """Return what travels of a round; what compression loses of it stays here until the next."""
+        if self.compression.exact:
+            return sent
+        lost = self.lost.load(server_round - 1) if self.lost.has(server_round - 1) else {}
+        travels, left = compress(self.compression, sent, given, lost)
+        self.lost.save(server_round, left)
+        return travels
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
         """Return loss and metrics on the participant's own held-out data after a round."""

@@ -11,6 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
 from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
+from fedgrow.exchange.compression import compression_of, restore
 from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT
 from fedgrow.exchange.meter import MeteredGrid
 from fedgrow.exchange.records import from_record, to_record
@@ -44,6 +45,7 @@ class Federation:
         self.checkpoints = Checkpoints(self.run_folder.approach(method))
         strategy = approach.strategy(self.plan)
         self.rounds = Rounds(strategy.name, len(self.plan.participants), dict(strategy.options))
+        self.compression = compression_of(approach.compression(self.plan))
         self.grid = MeteredGrid(grid)
 
     def run(self) -> None:
@@ -102,8 +104,13 @@ class Federation:
         sent = {}
         for reply in replies:
             metrics = metrics_of(reply)
+            index = int(metrics[PARTICIPANT])  # type: ignore[arg-type]
             arrays = from_record(reply.content.array_records[ARRAYS])
-            sent[int(metrics[PARTICIPANT])] = Sent(arrays, int(metrics[WEIGHT]))  # type: ignore[arg-type]
+            if not self.compression.exact:
+                given = self.approach.down(self.run_folder, from_record(held), index, server_round)
+                arrays = restore(self.compression, arrays, given)
+                reply.content[ARRAYS] = to_record(arrays)
+            sent[index] = Sent(arrays, int(metrics[WEIGHT]))  # type: ignore[arg-type]
         own = self.approach.aggregate(self.run_folder, from_record(held), sent, server_round)
         if own is not None:
             return to_record(own)

@@ -1,0 +1,61 @@
+"""Results from elsewhere, or earlier: lines of other tables, taken for those experiments whose plan is the same."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from fedgrow.comparison.experiments import Experiment, bare
+from fedgrow.config.plan import Plan
+from fedgrow.errors import FedgrowError
+
+NAMED = ("method", "task", "partition", "seed")
+
+
+def known_lines(tables: Iterable[Path], experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:
+    """Return the lines that tables hold of these experiments, by the experiments' names; others are passed over.
+
+    Raises:
+        FedgrowError: a table cannot be read, or holds a result of one of these experiments under another plan.
+    """
+    wanted = {(e.method, e.setting.task, e.setting.partition, e.setting.seed): e for e in experiments}
+    found = {}
+    for path in tables:
+        for line in _read(path).to_dict("records"):
+            experiment = wanted.get(tuple(line[name] for name in NAMED))
+            if experiment is not None:
+                _check(experiment, str(line["plan"]), path)
+                found[experiment.name] = {str(column): value for column, value in line.items()}
+    return found
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise FedgrowError(f"--known {path}: no table of results ({error})") from None
+    if missing := sorted({*NAMED, "plan"} - set(frame.columns)):
+        raise FedgrowError(f"--known {path}: it lacks {', '.join(missing)}; name a study's results.parquet")
+    return frame
+
+
+def _check(experiment: Experiment, plan: str, path: Path) -> None:
+    due = bare(experiment.plan)
+    try:
+        same = Plan.model_validate_json(plan) == due
+    except ValidationError:
+        same = False
+    if not same:
+        raise FedgrowError(
+            f"--known {path}: its result of {experiment.name} is of another plan ({_where(json.loads(plan), due)}); "
+            "leave the table out, or set the study to what was run"
+        )
+
+
+def _where(plan: dict[str, Any], due: Plan) -> str:
+    """Say which settings differ."""
+    wanted = due.model_dump(mode="json")
+    return ", ".join(sorted(n for n in wanted if n in plan and plan[n] != wanted[n])) or "its form is older"

@@ -1,0 +1,119 @@
+"""Arrays in fewer bytes: what is lost, that it comes after, and that nothing else is taken for them."""
+
+import pytest
+import torch
+
+from fedgrow.config.plan import CompressionPlan
+from fedgrow.errors import FedgrowError
+from fedgrow.exchange.compression import COMPRESSIONS, compress, compression_of, restore
+from tests.federation import run_tiny
+
+LOSSY = [name for name in COMPRESSIONS if name != "none"]
+
+
+def change(seed: int = 0, *shape: int) -> torch.Tensor:
+    return torch.randn(*(shape or (7, 5)), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("kind", "bytes_each", "loses"),
+    [("none", 4, 0.0), ("float16", 2, 2**-11), ("bfloat16", 2, 2**-8), ("int8", 1, None)],
+)
+def test_size_and_loss_of_one_array(kind, bytes_each, loses):
+    array = change(0, 64, 32)
+    parts = COMPRESSIONS[kind]().encode(array)
+    assert parts[""].element_size() == bytes_each
+    read = COMPRESSIONS[kind]().decode(parts, array.shape)
+    assert read.dtype == torch.float32
+    error = (read - array).abs()
+    if loses is None:
+        assert error.max() <= array.abs().max() / 254 * 1.001
+    else:
+        assert (error <= loses * array.abs()).all()
+    assert (error.max() > 0) == (kind != "none")
+
+
+def test_the_largest_travel_in_order():
+    array = torch.tensor([[0.0, -3.0, 1.0], [2.0, 0.5, -0.25]])
+    parts = COMPRESSIONS["top-k"](0.5).encode(array)  # type: ignore[call-arg]
+    assert parts["places"].tolist() == [1, 2, 3]
+    assert parts["values"].tolist() == [-3.0, 1.0, 2.0]
+    read = COMPRESSIONS["top-k"]().decode(parts, array.shape)
+    assert read.tolist() == [[0.0, -3.0, 1.0], [2.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("kind", LOSSY)
+def test_what_is_lost_comes_after(kind):
+    """With error feedback the sum of what arrived, and what is still kept, is the sum of all changes."""
+    compression, given, lost = COMPRESSIONS[kind](), {"a": change(9)}, {}
+    arrived, due = torch.zeros(7, 5), torch.zeros(7, 5)
+    for step in range(6):
+        sent = {"a": given["a"] + change(step)}
+        travels, lost = compress(compression, sent, given, lost)
+        arrived += restore(compression, travels, given)["a"] - given["a"]
+        due += change(step)
+    assert torch.allclose(arrived + lost["a"], due, atol=1e-5)
+    assert lost["a"].abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_what_did_not_change_arrives_as_it_was_to_the_bit(kind):
+    given = {"a": change(1), "b": torch.zeros(3)}
+    travels, lost = compress(COMPRESSIONS[kind](), given, given, {})
+    assert all(
+        torch.equal(restored, given[n])
+        for n, restored in restore(COMPRESSIONS[kind](), travels, given).items()
+    )
+    assert all(not left.any() for left in lost.values())
+
+
+@pytest.mark.parametrize("kind", LOSSY)
+@pytest.mark.parametrize("spoil", ["missing", "shape", "type"])
+def test_other_parts_are_refused(kind, spoil):
+    given = {"a": change(1)}
+    travels, _ = compress(COMPRESSIONS[kind](), {"a": change(2)}, given, {})
+    name = next(iter(travels))
+    if spoil == "missing":
+        del travels[name]
+    elif spoil == "shape":
+        travels[name] = travels[name].reshape(-1)[:-1]
+    else:
+        travels[name] = travels[name].double() if travels[name].dtype != torch.uint16 else travels[name].int()
+    with pytest.raises(FedgrowError, match=r"array '.*' did not travel as"):
+        restore(COMPRESSIONS[kind](), travels, given)
+
+
+@pytest.mark.parametrize("places", [[0, 0], [1, 0], [-1, 0], [0, 35]])
+def test_places_outside_or_twice_are_refused(places):
+    parts = {"places": torch.tensor(places, dtype=torch.int32), "values": torch.ones(2, dtype=torch.float16)}
+    with pytest.raises(FedgrowError, match="not in order, or outside"):
+        COMPRESSIONS["top-k"]().decode(parts, torch.Size([7, 5]))
+
+
+def test_a_fraction_is_for_top_k():
+    with pytest.raises(ValueError, match="kind 'int8' has none"):
+        CompressionPlan(kind="int8", fraction=0.1)
+    assert compression_of(CompressionPlan(kind="top-k", fraction=0.25)).fraction == 0.25  # type: ignore[attr-defined]
+    assert set(COMPRESSIONS) == set(CompressionPlan.model_json_schema()["properties"]["kind"]["enum"])
+
+
+def test_a_stopped_run_goes_on_to_the_same_operator(tmp_path):
+    """What was lost is kept at the participant, round by round."""
+    settings = {"compression": {"kind": "int8"}, "schedule": {"rounds": 3, "steps": 2}}
+    whole = run_tiny(tmp_path / "whole", **settings)
+    asked = 0
+
+    def stop(way, data):
+        nonlocal asked
+        asked += way == "down"
+        if asked == 3 * 4 + 2:  # in the middle of the second round
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path / "stopped", tap=stop, **settings)
+    resumed = run_tiny(tmp_path / "stopped", resume=True, **settings)
+    files = [next((tmp_path / run).rglob("operator.safetensors")) for run in ("whole", "stopped")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert resumed["exchange"]["bytes_up"] == whole["exchange"]["bytes_up"]
+    plain = run_tiny(tmp_path / "plain", schedule=settings["schedule"])
+    assert whole["exchange"]["bytes_up"] < plain["exchange"]["bytes_up"]
