@@ -47,4 +47,17 @@ def main(
 
 
 # Each command registers itself on import.
-from fedgrow.cli import compare, demo, families, grow, inspect, learn, simulate  # noqa: E402, F401
+from fedgrow.cli import (  # noqa: E402, F401
+    audit,
+    compare,
+    demo,
+    families,
+    grow,
+    inspect,
+    invite,
+    join,
+    learn,
+    server,
+    simulate,
+    status,
+)

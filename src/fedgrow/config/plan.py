@@ -169,11 +169,35 @@ class CompressionPlan(Frozen):
         return self
 
 
+class FaultsPlan(Frozen):
+    """What a federation between sites does when one does not answer, or answers what it may not.
+
+    ``strict`` asks again until every site has answered, so that the operator is the same whatever happened; ``quorum``
+    closes a phase at its deadline with those that have answered, if they are enough.
+    """
+
+    mode: Literal["strict", "quorum"] = "strict"
+    deadline: PositiveFloat = Field(
+        3600.0,
+        description="seconds: after these a site is asked again (strict), or the phase is closed (quorum)",
+    )
+    quorum: Annotated[float, Field(gt=0, le=1)] = Field(0.6, description="share of the sites that is enough")
+    patience: PositiveFloat = Field(
+        7 * 24 * 3600.0, description="seconds without any answer after which the server gives up"
+    )
+    largest_change: PositiveFloat | None = Field(
+        None, description="norm of the change of one round that is still taken; larger ones are refused"
+    )
+
+
 class ParticipantPlan(Frozen):
-    """One participant: its name, its small model (a folder, a hub id, or a shape to pre-train), and its data, if its own."""
+    """One participant: its name, its small model (a folder, a hub id, or a shape to pre-train), and its data, if its own.
+
+    Without a model it is a site of its own, which says itself what it brings (``fedgrow join``).
+    """
 
     name: Annotated[str, Field(pattern=NAME)]
-    model: str | Shape
+    model: str | Shape | None = None
     data: DataPlan | None = None
     prepare: PreparePlan | None = None
     tokenizer: str | None = Field(
@@ -203,6 +227,7 @@ class Plan(Frozen):
     prepare: PreparePlan = PreparePlan()
     strategy: StrategyPlan = StrategyPlan()
     compression: CompressionPlan = CompressionPlan()
+    faults: FaultsPlan = FaultsPlan()
     data: DataPlan | None = None
     partition: PartitionPlan = PartitionPlan()
     vocabulary: VocabularyPlan = VocabularyPlan()
@@ -221,15 +246,16 @@ class Plan(Frozen):
         if len(set(names)) < len(names):
             twice = next(n for n in names if names.count(n) > 1)
             raise ValueError(f"participants: the name {twice!r} is used twice (letter case is ignored)")
-        if self.data is None and any(p.data is None for p in self.participants):
-            without = next(p.name for p in self.participants if p.data is None)
+        here = [p for p in self.participants if p.model is not None]
+        if self.data is None and any(p.data is None for p in here):
+            without = next(p.name for p in here if p.data is None)
             raise ValueError(
                 f"data: participant {without!r} has no data of its own and the plan names none to share out"
             )
         if self.family is not None and self.family not in families():
             raise ValueError(f"family: {self.family!r} is unknown; choose from {', '.join(families())}")
-        if self.family is None and all(isinstance(p.model, Shape) for p in self.participants):
-            raise ValueError("family: name it, for every small model is a shape to pre-train")
+        if self.family is None and not any(isinstance(p.model, str) for p in self.participants):
+            raise ValueError("family: name it, for no small model is given that would say it")
         return self
 
     @property

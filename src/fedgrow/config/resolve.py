@@ -53,6 +53,8 @@ def resolve(plan: Plan) -> Plan:
     for name, shape in shapes.items():
         what = f"participant {name} to the large shape"
         _operator("local_operator", plan.local_operator, family, shape, large, what)
+    if not isinstance(intermediate, Shape) and len(shapes) < len(plan.participants):
+        raise FedgrowError("intermediate: name a shape, for not all small models are known here")
     if not isinstance(intermediate, Shape):
         try:
             intermediate = smallest_intermediate(family, list(shapes.values()), large=large)
@@ -82,7 +84,12 @@ def resolve(plan: Plan) -> Plan:
 
 def _settled(setting: str, family: Family, shape: Shape, shapes: Mapping[str, Shape]) -> Shape:
     """Check a shape of the plan against the family, and fill in what follows from the small models."""
-    shape = with_rotary(family, shape, next(iter(shapes.values())))
+    if shapes:
+        shape = with_rotary(family, shape, next(iter(shapes.values())))
+    elif family.rotary is not None and shape.rotary is None:
+        raise FedgrowError(
+            f"{setting}.rotary: name it (entries of each head that turn), for no small model is known here"
+        )
     try:
         check_shape(family, shape)
     except ShapeError as error:
@@ -117,7 +124,7 @@ def _models(plan: Plan) -> tuple[Family, dict[str, Shape]]:
         for entry in plan.participants
         if isinstance(entry.model, Shape)
     }
-    return family, {name: (loaded | made)[name] for name in plan.names}
+    return family, {name: (loaded | made)[name] for name in plan.names if name in loaded or name in made}
 
 
 def _model(name: str, folder: str) -> tuple[Family, Shape]:

@@ -16,12 +16,14 @@ from fedgrow.errors import ContractError
 from fedgrow.exchange.records import to_record
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
-PREPARE, LOCAL, GROW, EVALUATE, SAVE = (
+PLAN, PREPARE, LOCAL, GROW, EVALUATE, SAVE, END = (
+    "query.plan",
     "train.prepare",
     "train.local",
     "train.grow",
     "evaluate.grow",
     "query.save",
+    "query.end",
 )
 WEIGHT, PARTICIPANT = "num-examples", "participant"
 
@@ -58,11 +60,13 @@ class Contract:
         """Return the metrics that a reply to this type of message holds; none for a type that is not in the plan."""
         always = {WEIGHT, PARTICIPANT}
         listed = {
+            PLAN: always,
             PREPARE: always,
             LOCAL: always | {"loss"},
             GROW: always | {"loss"},
             EVALUATE: always | set(self.evaluation),
             SAVE: always,
+            END: always,
         }
         return frozenset(listed.get(message_type, set()))
 
@@ -74,7 +78,14 @@ class Contract:
         Raises:
             ContractError: the reply holds anything that is not listed; the text names it, so it must stay at the site.
         """
-        kind = request.metadata.message_type
+        return Message(self.check(request.metadata.message_type, reply), reply_to=request)
+
+    def check(self, kind: str, reply: Message) -> RecordDict:
+        """Return the content of a reply to a message of this type, made anew from the checked values.
+
+        Raises:
+            ContractError: the reply holds anything that is not listed.
+        """
         listed = self.metrics(kind)
         if not listed:
             raise ContractError(f"messages of type {kind!r} are not in the plan")
@@ -87,7 +98,7 @@ class Contract:
         content = RecordDict({METRICS: self._metrics(reply.content, listed)})
         if ARRAYS in expected:
             content[ARRAYS] = to_record(self._arrays(reply.content))
-        return Message(content, reply_to=request)
+        return content
 
     def _arrays(self, content: RecordDict) -> dict[str, np.ndarray]:
         record = content[ARRAYS]

@@ -16,7 +16,7 @@ class Checkpoint:
     Attributes:
         server_round: the round; 0 is the state before the first.
         arrays: the shared arrays.
-        metrics: per metric, one value a participant in the plan's order.
+        metrics: per metric, one value a participant in the plan's order; None for one that was away.
         bytes_up: serialised bytes from participants so far.
         bytes_down: serialised bytes to participants so far.
         total_up: the same with the last broadcast and its replies, once the models are saved.
@@ -26,7 +26,7 @@ class Checkpoint:
 
     server_round: int
     arrays: dict[str, np.ndarray]
-    metrics: dict[str, list[float]]
+    metrics: dict[str, list[float | None]]
     bytes_up: int
     bytes_down: int
     total_up: int | None = None

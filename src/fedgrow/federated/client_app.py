@@ -62,8 +62,12 @@ class SiteApp(ClientApp):
 
 
 def write_log(site: Participant, error: Exception) -> None:
-    """Write an error into the participant's own log; the traceback only where it is not the user's to mend."""
-    path = site.folder / "private" / "site.log"
+    """Write an error into the participant's own log."""
+    write_log_at(site.folder / "private" / "site.log", error)
+
+
+def write_log_at(path: Path, error: Exception) -> None:
+    """Write an error into a log of a site's own; the traceback only where it is not the user's to mend."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))

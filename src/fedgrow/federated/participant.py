@@ -105,6 +105,7 @@ class Participant(OwnData):
     def _initial_model(self, seed: int) -> tuple[nn.Module, list[str]]:
         if isinstance(self.entry.model, str):
             return load_for(self.entry.model, self.task, self.codec, seed=seed)
+        assert self.entry.model is not None
         family = families()[self.plan.family or ""]
         settings = self.codec.config_values() | self.plan.model_settings
         try:
@@ -158,10 +159,7 @@ class Participant(OwnData):
         What is returned as shared is what travels: compressed, where the plan says so.
         """
         rounds = self.approach.rounds(self.plan)
-        if server_round == 1 and not rounds[0]:
-            private: Tensors = self.learner.private_start()
-        else:
-            private = self.state.load(server_round - 1)
+        private = self._private(server_round - 1)
         training = self.approach.training(self.plan.training)
         given, losses = dict(shared), []
 
@@ -190,18 +188,28 @@ class Participant(OwnData):
         """Return what travels of a round; what compression loses of it stays here until the next."""
         if self.compression.exact:
             return sent
-        lost = self.lost.load(server_round - 1) if self.lost.has(server_round - 1) else {}
+        last = self.lost.latest(server_round - 1)
+        lost = {} if last is None else self.lost.load(last)
         travels, left = compress(self.compression, sent, given, lost)
         self.lost.save(server_round, left)
         return travels
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
         """Return loss and metrics on the participant's own held-out data after a round."""
-        return self.evaluate(self.learner, shared, self.state.load(server_round))
+        return self.evaluate(self.learner, shared, self._private(server_round))
+
+    def _private(self, server_round: int) -> Tensors:
+        """Return the private tensors after a round; those of its last one, where a site may miss rounds."""
+        if self.plan.faults.mode == "quorum" and (last := self.state.latest(server_round)) is not None:
+            return self.state.load(last)
+        fresh = self.plan.faults.mode == "quorum" or (
+            server_round == 0 and not self.approach.rounds(self.plan)[0]
+        )
+        return self.learner.private_start() if fresh else self.state.load(server_round)
 
     def save_model(self, shared: Mapping[str, Tensor], server_round: int) -> None:
         """Write the grown model as an ordinary Hugging Face folder, and the participant's own report."""
-        private = self.state.load(server_round)
+        private = self._private(server_round)
         model = self.learner.materialise(shared, private)
         if steps := self.plan.schedule.finetune_steps:
             tuned = self.finetune(model, steps)

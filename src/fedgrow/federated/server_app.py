@@ -1,6 +1,7 @@
 """The ServerApp: ready the small models, run the schedule's phases, checkpoint every round, have the models saved."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -11,11 +12,12 @@ from flwr.serverapp import Grid, ServerApp
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
 from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.compression import compression_of, restore
-from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT
+from fedgrow.exchange.compression import compress, compression_of, restore
+from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT, Contract
 from fedgrow.exchange.meter import MeteredGrid
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
+from fedgrow.federated.collect import Collector
 from fedgrow.federated.strategy import Rounds, in_order, metrics_of, readdress
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
@@ -33,9 +35,17 @@ def main(grid: Grid, context: Context) -> None:
 
 
 class Federation:
-    """One federation: its folder, its strategy, and the grid that carries its messages."""
+    """One federation: its folder, its strategy, and the grid that carries its messages.
 
-    def __init__(self, grid: Grid, run: Path, method: str) -> None:
+    Args:
+        grid: what carries the messages.
+        run: the run's folder.
+        method: what is federated.
+        alive: raises where there is no reason to wait for sites any longer; given where participants are sites of their
+            own, which may be away: then the plan's ``faults`` say what happens.
+    """
+
+    def __init__(self, grid: Grid, run: Path, method: str, alive: Callable[[], None] | None = None) -> None:
         self.run_folder = RunFolder(run)
         self.plan = self.run_folder.plan
         self.method = method
@@ -47,6 +57,22 @@ class Federation:
         self.rounds = Rounds(strategy.name, len(self.plan.participants), dict(strategy.options))
         self.compression = compression_of(approach.compression(self.plan))
         self.grid = MeteredGrid(grid)
+        self.collect = self._everyone if alive is None else self._collector(alive)
+
+    def _collector(self, alive: Callable[[], None]) -> Collector:
+        start = self.approach.start(self.run_folder)
+        travels = compress(self.compression, start, start, {})[0]
+        people = range(len(self.plan.participants))
+        return Collector(
+            self.grid,
+            self.plan.faults,
+            dict(zip(people, self.grid.get_node_ids(), strict=True)),
+            self.plan.names,
+            {i: Contract.of(travels, self.plan.metrics, i) for i in people},
+            self._read,
+            self._emit,
+            alive,
+        )
 
     def run(self) -> None:
         """Run all that is left to do."""
@@ -79,11 +105,11 @@ class Federation:
         messages = self.rounds.train(server_round, arrays, self.grid)
         replies = self._exchange(self._cut(messages, arrays, server_round))
         arrays = self._aggregate(server_round, arrays, replies)
-        losses = _by_participant(replies, "loss")
+        losses = self._by_participant(replies, "loss")
         messages = self.rounds.evaluate(server_round, arrays, self.grid)
         replies = self._exchange(self._cut(messages, arrays, server_round))
         metrics = {
-            name: _by_participant(replies, name)
+            name: self._by_participant(replies, name)
             for name in sorted(metrics_of(replies[0]))
             if name not in (PARTICIPANT, WEIGHT)
         }
@@ -106,10 +132,6 @@ class Federation:
             metrics = metrics_of(reply)
             index = int(metrics[PARTICIPANT])  # type: ignore[arg-type]
             arrays = from_record(reply.content.array_records[ARRAYS])
-            if not self.compression.exact:
-                given = self.approach.down(self.run_folder, from_record(held), index, server_round)
-                arrays = restore(self.compression, arrays, given)
-                reply.content[ARRAYS] = to_record(arrays)
             sent[index] = Sent(arrays, int(metrics[WEIGHT]))  # type: ignore[arg-type]
         own = self.approach.aggregate(self.run_folder, from_record(held), sent, server_round)
         if own is not None:
@@ -130,15 +152,41 @@ class Federation:
     def _exchange(self, messages: Iterable[Message]) -> list[Message]:
         messages = list(messages)
         self._emit("asked", step=messages[0].metadata.message_type, participants=len(messages))
+        return self.collect(messages)
+
+    def _everyone(self, messages: list[Message]) -> list[Message]:
+        """Return the answers of all, in the participants' order; one that fails, or does not answer, ends the run."""
+        requests = {int(m.metadata.dst_node_id): m for m in messages}
         replies = in_order(self.grid.send_and_receive(messages, timeout=ROUND_WITHIN))
         if len(replies) < len(messages):
             raise FedgrowError(
                 f"{len(messages) - len(replies)} of {len(messages)} participants did not answer"
             )
+        for reply in replies:
+            index = int(metrics_of(reply)[PARTICIPANT])  # type: ignore[arg-type]
+            self._read(index, requests[int(reply.metadata.src_node_id)], reply)
         return replies
 
+    def _read(self, index: int, request: Message, reply: Message) -> None:
+        """Put a participant's arrays in the place of what travelled, where the plan has it compressed.
+
+        Raises:
+            FedgrowError: it is not what a compression makes, or a larger change than the plan takes.
+        """
+        most = self.plan.faults.largest_change
+        if ARRAYS not in reply.content or (self.compression.exact and most is None):
+            return
+        given = from_record(request.content.array_records[ARRAYS])
+        arrays = restore(self.compression, from_record(reply.content.array_records[ARRAYS]), given)
+        change = math.sqrt(sum(float(((arrays[n] - given[n]).double() ** 2).sum()) for n in arrays))
+        if most is not None and not change <= most:
+            raise FedgrowError(
+                f"a change of norm {change:.3g}; at most {most:.3g} is taken (faults.largest_change)"
+            )
+        reply.content[ARRAYS] = to_record(arrays)
+
     def _checkpoint(
-        self, server_round: int, arrays: ArrayRecord, metrics: dict[str, list[float]]
+        self, server_round: int, arrays: ArrayRecord, metrics: dict[str, list[float | None]]
     ) -> Checkpoint:
         values = {name: array.numpy() for name, array in arrays.items()}
         checkpoint = Checkpoint(
@@ -149,6 +197,11 @@ class Federation:
             "round", round=server_round, metrics=metrics, bytes_up=self.grid.up, bytes_down=self.grid.down
         )
         return checkpoint
+
+    def _by_participant(self, replies: list[Message], name: str) -> list[float | None]:
+        """Return a metric of everyone in the plan's order; None for who did not answer."""
+        found = {int(metrics_of(r)[PARTICIPANT]): float(metrics_of(r)[name]) for r in replies}  # type: ignore[arg-type]
+        return [found.get(index) for index in range(len(self.plan.participants))]
 
     def _emit(self, event: str, **values: object) -> None:
         emit(self.run_folder.path, event, method=self.method, **values)
@@ -161,7 +214,3 @@ class Federation:
                     f"only {found} of {expected} participants were there after {NODES_WITHIN:.0f} s"
                 )
             sleep(0.2)
-
-
-def _by_participant(replies: list[Message], name: str) -> list[float]:
-    return [float(metrics_of(reply)[name]) for reply in replies]  # type: ignore[arg-type]

@@ -84,4 +84,9 @@ def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> 
         return run
     if plan is None:
         raise FedgrowError("a plan is needed to start a run")
+    for entry in plan.participants:
+        if entry.model is None:
+            raise FedgrowError(
+                f"participants: {entry.name} has no model; name one to simulate it, or let it join `fedgrow server`"
+            )
     return RunFolder.create(out, resolve(plan), engine)

@@ -22,6 +22,11 @@ class PrivateState:
         """Whether the state after a round is on disk."""
         return self._path(server_round).is_file()
 
+    def latest(self, server_round: int) -> int | None:
+        """Return the last round up to this one whose state is on disk, if there is any."""
+        rounds = [int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.safetensors")]
+        return max((r for r in rounds if r <= server_round), default=None)
+
     def load(self, server_round: int) -> Tensors:
         """Return the state after a round.
 

@@ -167,7 +167,7 @@ def deal(plan: Plan) -> Partition:
     for index, entry in enumerate(plan.participants):
         if entry.data is not None:
             source(entry.data, plan.task, derive(plan.seed, DATA, index))
-    sharing = [p.name for p in plan.participants if p.data is None]
+    sharing = [p.name for p in plan.participants if p.data is None and p.model is not None]
     if not sharing:
         return Partition.of({})
     return partition(shared_source(plan), plan.partition, sharing, derive(plan.seed, PARTITION))

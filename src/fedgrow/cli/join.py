@@ -1,0 +1,100 @@
+"""``fedgrow join``: take part in a federation as a site."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fedgrow.cli.app import app
+from fedgrow.cli.progress import INTERRUPTED
+
+REFUSED = 3
+
+
+@app.command()
+def join(
+    site: Annotated[Path, typer.Argument(help="The site's own file, in YAML.", exists=True, dir_okay=False)],
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", help="Approve the plan that the coordinator shows, if it is within the limits."
+        ),
+    ] = False,
+    only_key: Annotated[
+        bool, typer.Option("--key", help="Make the site's key, print its public half, and end.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=1.0, help="Hours without a word from the coordinator after which to give up.")
+    ] = 7 * 24.0,
+) -> None:
+    """Take part in a federation: show the plan for approval once, train, and end with a large model of one's own.
+
+    Nothing leaves but what the plan lists; every message that leaves is in the ledger (`fedgrow audit`). Nothing that
+    the coordinator sends is run. The same command goes on after an interruption. Exit code 3: the plan, or a limit of
+    the site's own, was refused.
+    """
+    from fedgrow.config.plan import Plan
+    from fedgrow.config.site import load_site
+    from fedgrow.sites.certificates import make_key
+    from fedgrow.sites.join import Join, Refused
+
+    settings = load_site(site)
+    console = Console(stderr=True)
+
+    def tell(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    if only_key:
+        print(make_key(Path(settings.folder) / "private" / "key"))
+        return
+
+    def approve(plan: Plan, digest: str) -> bool:
+        tell(told(plan, digest))
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            tell("nobody is here to approve it: put `plan: <digest>` into the site's file, or give --yes")
+            return False
+        return typer.confirm("Take part?")
+
+    one = Join(settings, approve, tell, wait * 3600)
+    tell(
+        f"{settings.name} joins {settings.coordinator}; its public key, for `fedgrow invite`:\n{one.public_key}"
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        one.carry_out()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        tell(f"interrupted; go on with: fedgrow join {site}")
+        sys.exit(INTERRUPTED)
+    except Refused as error:
+        tell(f"refused: {error}")
+        sys.exit(REFUSED)
+    print(f"finished: {settings.folder}/experiments/*/participants/{settings.name}/model")
+
+
+def told(plan: object, digest: str) -> str:
+    """Say what a plan asks of a site."""
+    from fedgrow.architectures import families
+    from fedgrow.config.plan import Plan
+    from fedgrow.methods.dual_ligo import global_start
+
+    assert isinstance(plan, Plan)
+    arrays = global_start(plan, families()[plan.family or ""])
+    numbers = sum(a.numel() for a in arrays.values())
+    return (
+        f"The coordinator shows plan {plan.name!r} ({digest}):\n"
+        f"  {plan.task}, {plan.family}, to {plan.large}\n"
+        f"  {len(plan.names)} participants: {', '.join(plan.names)}\n"
+        f"  {plan.schedule.rounds} rounds of {plan.schedule.steps} steps; {plan.faults.mode} rounds\n"
+        f"  leaves this site in every round: Global-LiGO, {len(arrays)} arrays of {numbers:,} numbers "
+        f"({plan.compression.kind} compression); its number of training examples; {', '.join(plan.metrics)}"
+    )
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

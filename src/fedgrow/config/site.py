@@ -1,0 +1,86 @@
+"""The site's private file: what it brings, where it keeps it, and what it agrees to. None of it ever leaves."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from fedgrow.config.load import validate
+from fedgrow.config.plan import NAME, DataPlan, Frozen, PreparePlan
+from fedgrow.errors import FedgrowError
+
+ADDRESS = r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$"
+
+
+class LimitsPlan(Frozen):
+    """What a site agrees to; a plan that asks for more is refused."""
+
+    share: tuple[str, ...] = Field(("dual-ligo",), description="approaches of which anything may leave")
+    rounds: PositiveInt = 100
+    hours: PositiveFloat = Field(
+        7 * 24.0, description="from the approval to the last round that is taken part in"
+    )
+    megabytes: PositiveFloat = Field(1000.0, description="of all messages that leave")
+
+
+class SitePlan(Frozen):
+    """A site: its name in the coordinator's plan, its small model and data, its folder, and its limits."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    coordinator: Annotated[str, Field(pattern=ADDRESS, description="host:port")]
+    certificate: str = Field(description="the coordinator's ca.crt, as its invitation brought it")
+    folder: str = Field(description="where keys, private state, the ledger and the grown model are kept")
+    model: str
+    data: DataPlan
+    tokenizer: str | None = None
+    prepare: PreparePlan | None = None
+    limits: LimitsPlan = LimitsPlan()
+    plan: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="digest of the plan that is approved beforehand; else it is asked for once"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        from fedgrow.approaches import APPROACHES, Federated
+
+        federated = [name for name, approach in APPROACHES.items() if isinstance(approach, Federated)]
+        for name in self.limits.share:
+            if name not in federated:
+                raise ValueError(f"limits.share: {name!r} is unknown; choose from {', '.join(federated)}")
+        return self
+
+
+def load_site(path: Path) -> SitePlan:
+    """Read and check a site's file; local paths in it count from its folder.
+
+    Raises:
+        FedgrowError: it is missing or not YAML, or a setting is wrong; the text names it.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise FedgrowError(f"site file {path}: it cannot be read as YAML ({reason})") from None
+    if not isinstance(raw, dict):
+        raise FedgrowError(f"site file {path}: it holds {type(raw).__name__}, expected settings (key: value)")
+    site = validate(SitePlan, raw, f"site file {str(path)!r}")
+
+    def local(value: str, *, new: bool = False) -> str:
+        beside = path.resolve().parent / Path(value).expanduser()
+        return str(beside.resolve()) if new or beside.exists() else value
+
+    site = site.model_copy(
+        update={
+            "certificate": local(site.certificate, new=True),
+            "folder": local(site.folder, new=True),
+            "model": local(site.model),
+            "tokenizer": site.tokenizer and local(site.tokenizer),
+            "data": site.data.model_copy(update={"source": local(site.data.source)}),
+        }
+    )
+    if not Path(site.certificate).is_file():
+        raise FedgrowError(
+            f"site file {path}: certificate {site.certificate} is no file; take ca.crt from the coordinator's invitation"
+        )
+    return site

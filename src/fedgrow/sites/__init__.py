@@ -1,0 +1,1 @@
+"""A federation between real sites: a coordinator and its SuperLink, sites and their SuperNodes."""

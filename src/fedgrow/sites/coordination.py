@@ -1,0 +1,144 @@
+"""The coordinator's folder: the plan that sites are shown, certificates, the sites' keys, and how the run stands."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fedgrow.config.plan import NAME, Plan
+from fedgrow.config.resolve import resolve
+from fedgrow.errors import FedgrowError
+from fedgrow.runs.atomic import read_json, write_json, write_text
+from fedgrow.runs.folder import RunFolder
+from fedgrow.sites.certificates import make_certificates, read_public_key, write_private
+
+__all__ = ["NAME", "Coordination", "digest_of", "plan_text"]
+
+
+class Coordination:
+    """A coordinator's folder: an ordinary run folder, with ``coordinator/`` for what only it has.
+
+    Layout of ``coordinator/``: ``coordinator.json`` (experiment, address), ``certificates/`` (``ca.crt`` is for the
+    sites), ``sites/NAME.pub``, ``private/`` (secret, Flower's database and logs), ``status.json``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.run = RunFolder(path)
+        self.folder = self.run.path / "coordinator"
+        self.certificates = self.folder / "certificates"
+        self.private = self.folder / "private"
+
+    @classmethod
+    def create(cls, path: Path, plan: Plan, host: str, port: int, names: Sequence[str]) -> "Coordination":
+        """Check a plan and make the folder.
+
+        Args:
+            path: the folder; new or empty.
+            plan: a plan whose participants bring their own models and data.
+            host: the address to listen on.
+            port: the port to listen on.
+            names: host names and addresses by which sites call the coordinator.
+
+        Raises:
+            FedgrowError: the plan is not one for sites, or the folder is not empty.
+        """
+        for entry in plan.participants:
+            brought = [n for n in ("model", "data", "tokenizer", "prepare") if getattr(entry, n) is not None]
+            if brought:
+                raise FedgrowError(
+                    f"participants: {entry.name} has {', '.join(brought)}; a site says that itself, in its own file"
+                )
+        if plan.data is not None:
+            raise FedgrowError("data: sites bring their own, named in their own files; leave it out")
+        if plan.baselines:
+            raise FedgrowError("baselines: they are for `fedgrow simulate`; leave them out")
+        run = RunFolder.create(path, resolve(plan), "sites")
+        self = cls(run.path)
+        make_certificates(self.certificates, names)
+        write_private(self.secret, secrets.token_hex(32).encode())
+        (self.folder / "sites").mkdir()
+        experiment = f"{plan.name[:40]}-{secrets.token_hex(4)}"
+        record = {"experiment": experiment, "host": host, "port": port, "names": list(names)}
+        write_json(self.folder / "coordinator.json", record)
+        return self
+
+    @classmethod
+    def open(cls, path: Path) -> "Coordination":
+        """Open what was made before.
+
+        Raises:
+            FedgrowError: the folder holds no coordinator.
+        """
+        self = cls(path)
+        if not (self.folder / "coordinator.json").is_file():
+            raise FedgrowError(
+                f"--out {path}: it holds no coordinator; `fedgrow server PLAN.yaml --out` makes one"
+            )
+        return self
+
+    @property
+    def secret(self) -> Path:
+        """The file that shows Flower that a task may be taken."""
+        return self.private / "secret"
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Experiment, host, port and names."""
+        return read_json(self.folder / "coordinator.json")
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name: sites keep their state under it."""
+        return str(self.record["experiment"])
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that sites are shown."""
+        return self.run.plan
+
+    @property
+    def calls(self) -> str:
+        """The address that sites call."""
+        names = self.record["names"]
+        return f"{names[0] if names else self.record['host']}:{self.record['port']}"
+
+    def keys(self) -> dict[str, bytes]:
+        """Return the keys of the sites that were invited, by name."""
+        return {
+            path.stem: read_public_key(path.read_text("utf-8"))
+            for path in sorted((self.folder / "sites").glob("*.pub"))
+        }
+
+    def invite(self, name: str, key: str) -> None:
+        """Add a site's public key.
+
+        Raises:
+            FedgrowError: the plan has no such participant, the key is none, or another one is there already.
+        """
+        if name not in self.plan.names:
+            raise FedgrowError(
+                f"{name!r} is not in the plan; its participants are {', '.join(self.plan.names)}"
+            )
+        new = read_public_key(key)
+        for other, known in self.keys().items():
+            if other != name and known == new:
+                raise FedgrowError(f"this key is {other}'s already; every site has a key of its own")
+            if other == name and known != new:
+                raise FedgrowError(
+                    f"{name} has another key already; a site that lost its key needs a new federation, for Flower binds "
+                    f"a site's identity to it"
+                )
+        write_text(self.folder / "sites" / f"{name}.pub", key.strip() + "\n")
+
+
+def plan_text(plan: Plan) -> str:
+    """Return the plan as sites are shown it: one form, so that it has one digest."""
+    return json.dumps(plan.model_dump(mode="json"), sort_keys=True, ensure_ascii=True)
+
+
+def digest_of(text: str) -> str:
+    """Return the digest that a site approves."""
+    return hashlib.sha256(text.encode()).hexdigest()

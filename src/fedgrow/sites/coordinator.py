@@ -1,0 +1,302 @@
+"""The coordinator at work: a SuperLink beside it, a Flower run beneath it, and the federation over both.
+
+Whatever ends the SuperLink or the run, the federation goes on from its last checkpoint, in a new run.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable
+from time import monotonic, sleep, time
+from typing import Any
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from fedgrow.approaches import FED_GROW
+from fedgrow.errors import FedgrowError
+from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PLAN
+from fedgrow.federated.checkpoint import Checkpoints
+from fedgrow.federated.server_app import Federation
+from fedgrow.runs.atomic import write_json
+from fedgrow.runs.events import emit
+from fedgrow.runs.operator import write_operator
+from fedgrow.sites.children import Child, wait_until_listening
+from fedgrow.sites.coordination import Coordination, digest_of, plan_text
+from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
+
+SUPERLINK = "from fedgrow.sites.guarded_superlink import main; main()"
+UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
+STATUS_EVERY = 2.0  # seconds
+MOST_RESTARTS = 20  # without a round in between
+
+
+class LinkLost(Exception):
+    """The SuperLink, or the run, is gone; the federation can go on with another."""
+
+
+class SiteGrid(Grid):
+    """A run's Grid whose nodes are all the plan's participants, in its order, whether they are there just now or not."""
+
+    def __init__(self, grid: Grid, nodes: list[int]) -> None:
+        self.grid, self.nodes = grid, nodes
+
+    def set_run(self, run: Run) -> None:
+        """Pass on."""
+        self.grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        """The run's description."""
+        return self.grid.run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Make a message to a node."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return all participants' nodes."""
+        return list(self.nodes)
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """Return the nodes that are there."""
+        return self.grid.get_nodes()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Pass on."""
+        ids = list(self._link(lambda: self.grid.push_messages(list(messages))))
+        if None in ids or not ids:
+            raise LinkLost("the SuperLink did not take a message")
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Pass on."""
+        return list(self._link(lambda: self.grid.pull_messages(list(message_ids))))
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Not used: answers are gathered one by one."""
+        raise NotImplementedError
+
+    def _link(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Failure as error:
+            raise LinkLost(f"the SuperLink does not answer ({type(error).__name__})") from None
+
+
+class Coordinator:
+    """Runs a coordination to its end.
+
+    Args:
+        coordination: its folder.
+    """
+
+    def __init__(self, coordination: Coordination) -> None:
+        self.at = coordination
+        self.run = coordination.run
+        self.place = Place(
+            f"127.0.0.1:{coordination.record['port']}",
+            (coordination.certificates / "ca.crt").read_bytes(),
+            coordination.secret.read_bytes(),
+        )
+        self.child: Child | None = None
+        self.control: Control | None = None
+        self.nodes: dict[str, int] = {}
+        self.seen: dict[str, str] = {}
+        self._looked = 0.0
+
+    def carry_out(self) -> None:
+        """Run the federation to its end, over as many SuperLinks and runs as it takes.
+
+        Raises:
+            FedgrowError: it cannot go on; the text says why, and the folder can be gone on with.
+        """
+        restarts, at = 0, self._round()
+        self.run.note(state="running")
+        try:
+            while True:
+                try:
+                    with self._link():
+                        self._once()
+                    break
+                except LinkLost as error:
+                    emit(self.run.path, "link lost", reason=str(error))
+                    restarts = 1 if self._round() > at else restarts + 1
+                    at = self._round()
+                    if restarts > MOST_RESTARTS:
+                        raise FedgrowError(
+                            f"{error}, {MOST_RESTARTS} times without a round in between"
+                        ) from None
+                    sleep(min(2.0 * restarts, 30.0))
+        except KeyboardInterrupt:
+            self.run.note(state="interrupted")
+            raise
+        except Exception:
+            self.run.note(state="failed")
+            raise
+        finally:
+            self._status()
+        self.run.note(state="finished")
+        emit(self.run.path, "finished")
+        self._status()
+
+    def _round(self) -> int:
+        last = Checkpoints(self.run.path).last()
+        return last.server_round if last else -1
+
+    @contextlib.contextmanager
+    def _link(self) -> Any:
+        """Have a SuperLink, and connections to it."""
+        record = self.at.record
+        arguments = superlink_arguments(
+            self.at.private, record["host"], record["port"], self.at.certificates, self.at.secret
+        )
+        self.child = Child(
+            SUPERLINK, arguments, self.at.private / "flower", self.at.private / "superlink.log"
+        )
+        try:
+            wait_until_listening(self.child, "127.0.0.1", record["port"], UP_WITHIN)
+            self.control = Control(self.place)
+            yield
+        except Failure as error:
+            raise LinkLost(f"the SuperLink does not answer ({type(error).__name__})") from None
+        finally:
+            if self.control is not None:
+                self.control.close()
+            self.control = None
+            self.child.end()
+
+    def _once(self) -> None:
+        """Carry out one Flower run: what is left of the federation."""
+        self._register_all()
+        assert self.control is not None
+        run_id = self.control.start_run()
+        tasks = Tasks(self.place, server=True)
+        try:
+            token = self._token(tasks)
+        finally:
+            tasks.close()
+        try:
+            with serving(self.place, token) as grid:
+                sites = SiteGrid(grid, [self.nodes[name] for name in self.at.plan.names])
+                federation = Federation(sites, self.run.path, FED_GROW.name, self._alive)
+                self._introduce(federation)
+                federation.run()
+                self._write_operator()
+                self._end(federation)
+        finally:
+            self.control.stop_run(run_id)
+
+    def _token(self, tasks: Tasks) -> str:
+        end = monotonic() + UP_WITHIN
+        while (token := tasks.next()) is None:
+            self._alive()
+            if monotonic() > end:
+                raise LinkLost("the run did not begin in time")
+            sleep(0.2)
+        return token
+
+    def _register_all(self) -> None:
+        """Register the keys of the sites, waiting for those that are not invited yet.
+
+        Raises:
+            FedgrowError: some are not invited within the plan's patience.
+        """
+        assert self.control is not None
+        end = monotonic() + self.at.plan.faults.patience
+        told: set[str] = set()
+        while True:
+            self._alive()
+            known = {name: int(node.node_id) for name, node in self.control.nodes().items()}
+            for name, key in self.at.keys().items():
+                if name not in known:
+                    known[name] = self.control.register(name, key)
+                    emit(self.run.path, "registered", name=name)
+            missing = [name for name in self.at.plan.names if name not in known]
+            self.nodes = {name: known[name] for name in self.at.plan.names if name in known}
+            if not missing:
+                return
+            if monotonic() > end:
+                raise FedgrowError(
+                    f"{', '.join(missing)} not invited within {self.at.plan.faults.patience:.0f} s (faults.patience); "
+                    "`fedgrow invite` them, and go on with `fedgrow server --resume`"
+                )
+            if set(missing) != told:
+                told = set(missing)
+                emit(self.run.path, "waiting", invited=sorted(self.nodes), not_invited=missing)
+            sleep(1.0)
+
+    def _introduce(self, federation: Federation) -> None:
+        """Show every site the plan; one that has approved it says so."""
+        text = plan_text(self.at.plan)
+        config = ConfigRecord(
+            {"server-round": 0, "experiment": self.at.experiment, "plan": text, "digest": digest_of(text)}
+        )
+        content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: config})
+        emit(self.run.path, "asked", method=FED_GROW.name, step=PLAN, participants=len(self.nodes))
+        federation.collect(
+            [Message(content, node, PLAN, group_id="0") for node in federation.grid.get_node_ids()]
+        )
+
+    def _end(self, federation: Federation) -> None:
+        """Tell the sites that it is over, without waiting long for who does not hear it."""
+        content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: ConfigRecord({"server-round": 0})})
+        messages = [Message(content, node, END, group_id="0") for node in federation.grid.get_node_ids()]
+        with contextlib.suppress(LinkLost):
+            waiting = set(federation.grid.push_messages(messages))
+            end = monotonic() + 30.0
+            while waiting and monotonic() < end:
+                waiting -= {
+                    m.metadata.reply_to_message_id for m in federation.grid.pull_messages(sorted(waiting))
+                }
+                sleep(0.5)
+
+    def _write_operator(self) -> None:
+        last = Checkpoints(self.run.path).last()
+        assert last is not None
+        write_operator(self.run.path / "operator", self.at.plan, last.arrays, last.server_round)
+
+    def _alive(self) -> None:
+        """Say how things stand, from time to time.
+
+        Raises:
+            LinkLost: the SuperLink has ended.
+        """
+        assert self.child is not None
+        if not self.child.running():
+            raise LinkLost("the SuperLink ended")
+        if monotonic() - self._looked > STATUS_EVERY:
+            self._looked = monotonic()
+            self._status()
+
+    def _status(self) -> None:
+        """Write ``status.json``: who is there, and who was last seen when."""
+        people = {}
+        if self.control is not None:
+            with contextlib.suppress(*Failure):
+                for name, node in self.control.nodes().items():
+                    online = node.status == "online" and node.online_until > time()
+                    people[name] = {"online": online, "since": node.last_activated_at or None}
+                    if online:
+                        self.seen[name] = _now()
+        sites = {
+            name: {"online": False, **people.get(name, {}), "last_seen": self.seen.get(name)}
+            for name in self.at.plan.names
+        }
+        state = self.run.state["state"]
+        write_json(self.at.folder / "status.json", {"time": _now(), "state": state, "sites": sites})
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="seconds")

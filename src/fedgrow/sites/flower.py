@@ -1,0 +1,256 @@
+"""Every touch of Flower's private parts that a deployment needs; its test fails when they change (pinned: flwr 1.41).
+
+Flower would run, at a site and at the coordinator, the code that is submitted with a run. fedgrow does not: both sides
+take their tasks from Flower and carry them out with the fedgrow that is installed there; the bundle submitted with a
+run is empty but for its name.
+"""
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from flwr.app import Context, Message
+from flwr.cli.build import build_fab_from_files
+from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
+from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
+from flwr.proto.fab_pb2 import Fab as ProtoFab
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+    SendTaskHeartbeatRequest,
+)
+from flwr.supercore.constant import TaskType
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid.http_grid import HttpGrid
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
+
+from fedgrow.exchange.wire import error_reply
+
+ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+HEARTBEAT_EVERY = 10.0  # seconds
+TRIES, WITHIN = 5, 20.0  # how often, and for how many seconds, a call is repeated while nobody answers
+BUNDLE = """
+[project]
+name = "fedgrow"
+version = "1.0.0"
+description = "Carries messages; each side runs the fedgrow that is installed there."
+license = "Apache-2.0"
+
+[tool.flwr.app]
+publisher = "fedgrow"
+
+[tool.flwr.app.components]
+serverapp = "fedgrow.federated.server_app:app"
+clientapp = "fedgrow.federated.client_app:app"
+"""
+
+Failure = (httpx.HTTPError, ConnectionError)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a SuperLink or a SuperNode listens, and how a process of the same machine is known to it.
+
+    Attributes:
+        address: host:port.
+        authority: the certificate that it is checked by; None for plain HTTP (a SuperNode's, on loopback only).
+        secret: what shows that a task may be taken.
+    """
+
+    address: str
+    authority: bytes | None
+    secret: bytes
+
+
+class Control:
+    """The coordinator's commands to its SuperLink."""
+
+    def __init__(self, place: Place) -> None:
+        self._client = ControlHttpClient.from_server_address(
+            server_address=place.address,
+            insecure=place.authority is None,
+            root_certificates=place.authority,
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedgrow")],
+        )
+
+    def nodes(self) -> dict[str, NodeInfo]:
+        """Return the registered sites by name."""
+        found = self._client.ListNodes(ListNodesRequest())
+        return {node.name: node for node in found.nodes_info if node.status != "unregistered"}
+
+    def register(self, name: str, public_key: bytes) -> int:
+        """Register a site's key and return its node."""
+        request = RegisterNodeRequest(public_key=public_key, name=name)
+        return int(self._client.RegisterNode(request).node_id)
+
+    def start_run(self) -> int:
+        """Start a run and return its number."""
+        content, _ = build_fab_from_files({"pyproject.toml": BUNDLE.encode(), "README.md": b"fedgrow\n"})
+        fab: ProtoFab = fab_to_proto(Fab(hashlib.sha256(content).hexdigest(), content, {}))
+        return int(self._client.StartRun(StartRunRequest(fab=fab)).run_id)
+
+    def stop_run(self, run_id: int) -> None:
+        """End a run, if it is still there."""
+        with contextlib.suppress(*Failure):
+            self._client.StopRun(StopRunRequest(run_id=run_id))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _runtime(place: Place, component: str, *interceptors: Any) -> RuntimeHttpClient:
+    invoker = make_simple_http_retry_invoker()
+    invoker.max_tries, invoker.max_time = TRIES, WITHIN
+    return RuntimeHttpClient.from_server_address(
+        server_address=place.address,
+        insecure=place.authority is None,
+        root_certificates=place.authority,
+        interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *interceptors],
+        retry_invoker=invoker,
+    )
+
+
+class Tasks:
+    """Takes tasks from a SuperLink or a SuperNode."""
+
+    def __init__(self, place: Place, *, server: bool) -> None:
+        self.kind = TaskType.SERVER_APP if server else TaskType.CLIENT_APP
+        secret = SuperExecAuthHttpInterceptor(master_secret=place.secret, protected_methods=[ACQUIRE])
+        self._client = _runtime(place, "SuperExec", secret)
+
+    def next(self) -> str | None:
+        """Return the token of a waiting task, if there is one."""
+        found = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=[self.kind]))
+        return found.token if found.HasField("task") and found.token else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+@contextlib.contextmanager
+def heartbeats(client: RuntimeHttpClient) -> Iterator[None]:
+    """Say that a task is being worked on, as long as it is."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(*Failure):
+                client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+            ended.wait(HEARTBEAT_EVERY)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=1.0)
+
+
+@contextlib.contextmanager
+def serving(place: Place, token: str) -> Iterator[HttpGrid]:
+    """Become the ServerApp of the run that a token is for, and end the run with it."""
+    grid = HttpGrid(place.address, place.authority is None, place.authority, token=token)
+    grid._retry_invoker.max_tries, grid._retry_invoker.max_time = TRIES, WITHIN
+    client = grid._runtime_client
+    status = "failed"
+    try:
+        with heartbeats(client):
+            given = client.PullTaskInput(PullTaskInputRequest())
+            TaskIdentity.task_id, TaskIdentity.run_id = given.task_id, given.run.run_id
+            TaskIdentity.node_id = given.context.node_id
+            grid.set_run(run_from_proto(given.run))
+            context = context_from_proto(given.context)
+            yield grid
+            status = "completed"
+    finally:
+        with contextlib.suppress(*Failure, NameError, UnboundLocalError):
+            client.PushTaskOutput(
+                PushTaskOutputRequest(context=context_to_proto(context), sub_status=status, details="")
+            )
+        grid.close()
+
+
+class ClientTask:
+    """One message to a site, and the way back for its reply; the code that came with the run is not looked at."""
+
+    def __init__(self, place: Place, token: str) -> None:
+        self._client = _runtime(place, "flwr-clientapp", RuntimeTokenHttpInterceptor(token))
+        self._context: Context | None = None
+
+    @contextlib.contextmanager
+    def message(self) -> Iterator[Message]:
+        """Give the message, and say that it is being worked on; afterwards the task is over."""
+        done = False
+        try:
+            with heartbeats(self._client):
+                found, self._context, _, _ = pull_task_input(self._client)
+                yield found
+                done = True
+        finally:
+            with contextlib.suppress(*Failure):
+                self._client.PushTaskOutput(
+                    PushTaskOutputRequest(
+                        context=context_to_proto(self._context) if self._context else None,
+                        sub_status="completed" if done else "failed",
+                        details="",
+                    )
+                )
+            self._client.close()
+
+    def reply(self, message: Message) -> None:
+        """Hand a reply to the SuperNode."""
+        assert self._context is not None
+        push_message(self._client, message, self._context)
+
+
+def failed(reason: str, to: Message) -> Message:
+    """Make the reply that says no more than this."""
+    return error_reply(RuntimeError(reason), to)
+
+
+def superlink_arguments(folder: Path, host: str, port: int, certificates: Path, secret: Path) -> list[str]:
+    """Return the SuperLink's command line: TLS, keys of sites asked for, nothing of a run carried out by itself."""
+    return [
+        "--host", host,
+        "--port", str(port),
+        "--ssl-certfile", str(certificates / "server.crt"),
+        "--ssl-keyfile", str(certificates / "server.key"),
+        "--ssl-ca-certfile", str(certificates / "ca.crt"),
+        "--enable-supernode-auth",
+        "--isolation", "process",
+        "--disable-runtime-dependency-installation",
+        "--superexec-auth-secret-file", str(secret),
+        "--database", str(folder / "superlink.db"),
+    ]  # fmt: skip
+
+
+def supernode_arguments(superlink: str, certificate: Path, key: Path, port: int, secret: Path) -> list[str]:
+    """Return the SuperNode's command line: its tasks wait on loopback for this site's own process."""
+    return [
+        "--superlink", superlink,
+        "--root-certificates", str(certificate),
+        "--auth-supernode-private-key", str(key),
+        "--isolation", "process",
+        "--host", "127.0.0.1",
+        "--port", str(port),
+        "--superexec-auth-secret-file", str(secret),
+    ]  # fmt: skip

@@ -1,0 +1,133 @@
+"""A site at work: a SuperNode beside it that carries its messages, and this process, which answers them."""
+
+import contextlib
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+
+from fedgrow.config.site import SitePlan
+from fedgrow.errors import FedgrowError
+from fedgrow.sites.certificates import make_key, write_private
+from fedgrow.sites.children import Child, free_port, wait_until_listening
+from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, failed, supernode_arguments
+from fedgrow.sites.site import Approve, Refused, Site
+
+SUPERNODE = "from flwr.supernode.cli import flower_supernode; flower_supernode()"
+UP_WITHIN = 60.0  # seconds for the SuperNode to listen
+POLL = 0.2  # seconds between looks for tasks
+LINGER = 8.0  # seconds for the SuperNode to carry the last reply away
+AFTER_SAVED = (
+    900.0  # seconds without a word, once the model is saved, until the site takes it that all is over
+)
+IDLE = 180.0  # seconds without a task after which the SuperNode is begun anew: it may have lost its way
+AGAIN = 5.0  # seconds until a SuperNode that ended is begun anew: the SuperLink still holds its place
+
+Tell = Callable[[str], None]
+
+
+class Join:
+    """Keeps a site in a federation until that is over.
+
+    Args:
+        settings: the site's file.
+        approve: asked once for a plan.
+        tell: told, in words, of what happens.
+        wait: seconds without any task after which it gives up.
+    """
+
+    def __init__(self, settings: SitePlan, approve: Approve, tell: Tell, wait: float) -> None:
+        self.settings, self.tell, self.wait = settings, tell, wait
+        self.folder = Path(settings.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.key = self.folder / "private" / "key"
+        self.public_key = make_key(self.key)
+        self.secret = self.folder / "private" / "secret"
+        write_private(self.secret, secrets.token_hex(32).encode())
+        self.site = Site(settings, approve)
+
+    def carry_out(self) -> None:
+        """Answer until the federation is over.
+
+        Raises:
+            Refused: the site does not take part, or no longer.
+            FedgrowError: no task came for as long as it waits.
+        """
+        heard = monotonic()
+        while not self._over(heard):
+            with self._supernode() as (child, place):
+                tasks = Tasks(place, server=False)
+                began = monotonic()
+                try:
+                    while child.running() and not self._over(heard):
+                        try:
+                            token = tasks.next()
+                        except Failure:
+                            break  # the SuperNode is on its way out
+                        if token is not None:
+                            self._carry(place, token)
+                            heard = began = monotonic()
+                            if self.site.refused is not None:
+                                sleep(LINGER)
+                                raise self.site.refused
+                        elif monotonic() - began > IDLE:
+                            break
+                        else:
+                            sleep(POLL)
+                    if self.site.ended:
+                        sleep(LINGER)
+                finally:
+                    tasks.close()
+            if not self._over(heard):
+                self._say_why(child)
+                sleep(AGAIN)
+
+    def _over(self, heard: float) -> bool:
+        quiet = monotonic() - heard
+        if quiet > self.wait and not self.site.saved:
+            raise FedgrowError(
+                f"nothing was heard from {self.settings.coordinator} for {self.wait:.0f} s; ask the coordinator whether "
+                f"this key is registered, then join again: {self.public_key}"
+            )
+        return self.site.ended or (self.site.saved and quiet > AFTER_SAVED)
+
+    @contextlib.contextmanager
+    def _supernode(self):  # type: ignore[no-untyped-def]
+        """Have a SuperNode, and a way to take its tasks; one that cannot listen is tried again by the caller."""
+        port = free_port()
+        certificate = Path(self.settings.certificate)
+        arguments = supernode_arguments(self.settings.coordinator, certificate, self.key, port, self.secret)
+        private = self.folder / "private"
+        child = Child(SUPERNODE, arguments, private / "flower", private / "supernode.log")
+        place = Place(f"127.0.0.1:{port}", None, self.secret.read_bytes())
+        try:
+            with contextlib.suppress(FedgrowError):
+                wait_until_listening(child, "127.0.0.1", port, UP_WITHIN)
+            yield child, place
+        finally:
+            child.end()
+
+    def _carry(self, place: Place, token: str) -> None:
+        """Answer one message; what goes wrong on the way to the SuperNode is asked for again by the coordinator."""
+        task = ClientTask(place, token)
+        with contextlib.suppress(*Failure), task.message() as message:
+            self.tell(f"asked: {message.metadata.message_type}, round {message.metadata.group_id or '-'}")
+            try:
+                reply = self.site.answer(message)
+            except Exception as error:  # SiteError: its text may travel; whatever else: nothing of it may
+                self.tell(f"not answered; see {self.folder}/site.log and private/site.log of the experiment")
+                reason = str(error) if type(error).__name__ == "SiteError" else "the site failed"
+                reply = failed(reason, message)
+            task.reply(reply)
+
+    def _say_why(self, child: Child) -> None:
+        words = child.last_words(40)
+        if "305" in words or "not registered" in words.lower() or "UNAUTH" in words.upper():
+            self.tell(
+                f"not admitted (yet): is this key registered at {self.settings.coordinator}?\n  {self.public_key}"
+            )
+        else:
+            self.tell(f"the connection to {self.settings.coordinator} ended; trying again")
+
+
+__all__ = ["Join", "Refused"]

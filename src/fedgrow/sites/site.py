@@ -1,0 +1,237 @@
+"""A site: it approves a plan once, then answers what the coordinator asks, within what it agreed to.
+
+Nothing that the coordinator sends is run: a message is one of a fixed list of types, its plan is checked like a file
+that a user wrote, and its arrays are read into the shapes that follow from that plan.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from flwr.app import Context, Message, MetricRecord, RecordDict
+
+from fedgrow.approaches import FED_GROW
+from fedgrow.config.load import parse_plan
+from fedgrow.config.plan import Plan
+from fedgrow.config.resolve import resolve
+from fedgrow.config.site import SitePlan
+from fedgrow.errors import FedgrowError
+from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, SAVE, WEIGHT, Contract
+from fedgrow.federated.client_app import SiteError, participant, write_log_at
+from fedgrow.federated.client_app import app as client_app
+from fedgrow.runs.atomic import read_json, write_json
+from fedgrow.runs.events import emit
+from fedgrow.runs.folder import RunFolder
+from fedgrow.sites.coordination import NAME, digest_of
+from fedgrow.sites.ledger import Ledger
+
+Approve = Callable[[Plan, str], bool]
+"""Asked once for a plan and its digest: does this site take part?"""
+
+
+class Refused(FedgrowError):
+    """The site does not take part, or no longer: the plan or a limit says so."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment at this site: its folder, and what it calls itself."""
+
+    run: RunFolder
+    index: int
+
+    @property
+    def ledger(self) -> Path:
+        """Where what left is written down."""
+        return self.run.path / "ledger.jsonl"
+
+
+class Site:
+    """Answers messages.
+
+    Args:
+        settings: the site's own file.
+        approve: asked for a plan that is not approved yet.
+    """
+
+    def __init__(self, settings: SitePlan, approve: Approve) -> None:
+        self.settings, self.approve = settings, approve
+        self.folder = Path(settings.folder)
+        self._ledgers: dict[Path, Ledger] = {}
+        self.ended = self.saved = False
+        self.refused: Refused | None = None
+
+    def answer(self, message: Message) -> Message:
+        """Return the reply that leaves: checked against the contract, and entered in the ledger.
+
+        Raises:
+            SiteError: it could not be answered; that is all that may be said of it.
+        """
+        kind, round_ = message.metadata.message_type, _round(message)
+        try:
+            if kind == PLAN:
+                experiment = self._take_up(message)
+            else:
+                experiment = self._experiment(message.metadata.run_id)
+                self._within_limits(experiment, round_)
+        except SiteError:
+            raise
+        except Exception as error:
+            self._note(error)
+            raise SiteError("see site.log in the site's folder") from None
+        if kind in (PLAN, END):
+            reply = self._plain(message, experiment)
+        else:
+            reply = client_app(message, self._context(message, experiment))  # behind the contract
+        ledger = self._ledger(experiment)
+        most = self.settings.limits.megabytes * 1e6
+        line = ledger.enter(reply, round_)
+        if ledger.bytes > most:
+            self._note(
+                Refused(
+                    f"limits.megabytes: {ledger.bytes / 1e6:.2f} MB would have left, {most / 1e6:g} are agreed"
+                )
+            )
+            raise SiteError("see site.log in the site's folder")
+        emit(experiment.run.path, "left", to=kind, round=round_, bytes=line["bytes"])
+        self.saved |= kind == SAVE
+        self.ended |= kind == END
+        return reply
+
+    # the plan, and what it may ask for
+
+    def _take_up(self, message: Message) -> Experiment:
+        """Check the plan that a message shows, have it approved once, and make the experiment's folder."""
+        config = message.content.config_records[CONFIG]
+        name, text, digest = str(config["experiment"]), str(config["plan"]), str(config["digest"])
+        if not re.fullmatch(NAME, name):
+            raise FedgrowError(f"the experiment's name {name[:80]!r} is none")
+        if digest_of(text) != digest:
+            raise FedgrowError("the plan is not the one that its digest says")
+        shown = parse_plan(text, "the coordinator's", self.folder)
+        self._check(shown)
+        path = self.folder / "experiments" / name
+        if (path / "run.json").is_file():
+            experiment = self._open(path)
+            if read_json(path / "approved.json")["digest"] != digest:
+                raise Refused(
+                    f"the plan of {name} is not the one that was approved; a changed plan is a new experiment"
+                )
+        else:
+            if self.settings.plan is not None and self.settings.plan != digest:
+                raise Refused(f"the plan's digest is {digest}; the site's file pins {self.settings.plan}")
+            if self.settings.plan is None and not self.approve(shown, digest):
+                raise Refused("the plan was not approved")
+            experiment = self._make(path, shown, digest)
+        runs = self._runs()
+        write_json(self.folder / "runs.json", runs | {str(message.metadata.run_id): name})
+        return experiment
+
+    def _check(self, plan: Plan) -> None:
+        """Refuse a plan that asks for more than the site agrees to, or that is not for it."""
+        limits = self.settings.limits
+        if self.settings.name not in plan.names:
+            raise Refused(f"the plan has no participant {self.settings.name}; it has {', '.join(plan.names)}")
+        if FED_GROW.name not in limits.share or plan.baselines:
+            asked = [FED_GROW.name, *plan.baselines]
+            raise Refused(
+                f"the plan shares {', '.join(asked)}; limits.share allows {', '.join(limits.share) or 'nothing'}"
+            )
+        if plan.schedule.rounds > limits.rounds:
+            raise Refused(f"the plan has {plan.schedule.rounds} rounds; limits.rounds allows {limits.rounds}")
+        if plan.data is not None or any(p.model is not None or p.data is not None for p in plan.participants):
+            raise Refused("the plan names models or data; a site's own file does that")
+        if plan.operator.trained is not None:
+            raise Refused("operator.trained: a plan for sites cannot name a folder")
+
+    def _make(self, path: Path, shown: Plan, digest: str) -> Experiment:
+        index = shown.names.index(self.settings.name)
+        mine = shown.participants[index].model_copy(
+            update={
+                "model": self.settings.model,
+                "data": self.settings.data,
+                "tokenizer": self.settings.tokenizer,
+                "prepare": self.settings.prepare,
+            }
+        )
+        people = (*shown.participants[:index], mine, *shown.participants[index + 1 :])
+        plan = resolve(shown.model_copy(update={"participants": people}))
+        for name in ("family", "intermediate", "large", "metrics"):
+            if getattr(plan, name) != getattr(shown, name):
+                raise Refused(
+                    f"{name} is {getattr(plan, name)} with this site's model; the plan says {getattr(shown, name)}"
+                )
+        if path.exists():  # begun, and never whole
+            shutil.rmtree(path)
+        run = RunFolder.create(path, plan, "site")
+        write_json(path / "approved.json", {"digest": digest, "time": time.time()})
+        (path / "shown.yaml").write_text(
+            yaml.safe_dump(shown.model_dump(mode="json"), sort_keys=False), "utf-8"
+        )
+        return Experiment(run, index)
+
+    def _open(self, path: Path) -> Experiment:
+        run = RunFolder(path)
+        return Experiment(run, run.plan.names.index(self.settings.name))
+
+    def _runs(self) -> dict[str, str]:
+        path = self.folder / "runs.json"
+        return read_json(path) if path.is_file() else {}
+
+    def _experiment(self, run_id: int) -> Experiment:
+        name = self._runs().get(str(run_id))
+        if name is None:
+            raise FedgrowError("a message of a run whose plan was not shown")
+        return self._open(self.folder / "experiments" / name)
+
+    def _within_limits(self, experiment: Experiment, server_round: int) -> None:
+        limits = self.settings.limits
+        hours = (time.time() - read_json(experiment.run.path / "approved.json")["time"]) / 3600
+        if hours > limits.hours:
+            raise Refused(
+                f"{hours:.1f} hours since the plan was approved; limits.hours allows {limits.hours:g}"
+            )
+        if server_round > min(limits.rounds, experiment.run.plan.schedule.rounds):
+            raise Refused(f"round {server_round} is beyond the plan's {experiment.run.plan.schedule.rounds}")
+
+    # answers
+
+    def _context(self, message: Message, experiment: Experiment) -> Context:
+        """Return what the ClientApp is told: from this site's disk, nothing of it from the network."""
+        where = {"run": str(experiment.run.path), "method": FED_GROW.name}
+        return Context(
+            message.metadata.run_id,
+            message.metadata.dst_node_id,
+            {"partition-id": experiment.index},
+            RecordDict(),
+            dict(where),
+        )
+
+    def _plain(self, message: Message, experiment: Experiment) -> Message:
+        """Say no more than that the message was heard."""
+        site = participant(str(experiment.run.path), experiment.index, FED_GROW.name)
+        metrics = MetricRecord({PARTICIPANT: site.index, WEIGHT: len(site.train_data)})
+        reply = Message(RecordDict({METRICS: metrics}), reply_to=message)
+        return Contract.of(site.wire_start, site.plan.metrics, site.index).keep(message, reply)
+
+    def _ledger(self, experiment: Experiment) -> Ledger:
+        path = experiment.ledger
+        if path not in self._ledgers:
+            self._ledgers[path] = Ledger(path)
+        return self._ledgers[path]
+
+    def _note(self, error: Exception) -> None:
+        """Keep what went wrong in the site's own log."""
+        if isinstance(error, Refused):
+            self.refused = error
+        write_log_at(self.folder / "site.log", error)
+
+
+def _round(message: Message) -> int:
+    config: Any = message.content.config_records.get(CONFIG, {})
+    return int(config.get("server-round", 0))
