@@ -18,6 +18,7 @@ from fedgrow.errors import ContractError, FedgrowError
 from fedgrow.exchange.contract import Contract
 
 POLL = 0.2  # seconds between looks for answers
+LOOK_EVERY = 1.0  # seconds between looks for who is there
 AGAIN_AFTER = 5.0  # seconds after a refused answer until a site is asked again
 
 Tell = Callable[..., None]
@@ -76,11 +77,16 @@ class Collector:
         asked = {index_of[m.metadata.dst_node_id]: Asked(m) for m in messages}
         answers: dict[int, Message] = {}
         began = heard = monotonic()
+        looked, there = -math.inf, set[int]()
         while len(answers) < len(asked):
             self.alive()
             now = monotonic()
+            if now - looked > LOOK_EVERY and any(
+                i not in answers and now >= e.ask_at for i, e in asked.items()
+            ):
+                looked, there = now, {int(node.node_id) for node in self.grid.get_nodes()}
             for index, entry in asked.items():
-                if index not in answers and now >= entry.ask_at:
+                if index not in answers and now >= entry.ask_at and self.nodes[index] in there:
                     self._ask(index, entry, now)
             for index, entry in asked.items():
                 if index not in answers and (answer := self._answer(index, entry)) is not None:

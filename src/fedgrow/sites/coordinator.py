@@ -18,12 +18,14 @@ from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PLAN
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.server_app import Federation
-from fedgrow.runs.atomic import write_json
+from fedgrow.report.coordinated import report
+from fedgrow.runs.atomic import write_json, write_text
 from fedgrow.runs.events import emit
 from fedgrow.runs.operator import write_operator
 from fedgrow.sites.children import Child, wait_until_listening
 from fedgrow.sites.coordination import Coordination, digest_of, plan_text
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
+from fedgrow.sites.status import status_of
 
 SUPERLINK = "from fedgrow.sites.guarded_superlink import main; main()"
 UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
@@ -67,7 +69,7 @@ class SiteGrid(Grid):
 
     def get_nodes(self) -> Iterable[NodeInfo]:
         """Return the nodes that are there."""
-        return self.grid.get_nodes()
+        return list(self._link(self.grid.get_nodes))
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Pass on."""
@@ -191,8 +193,8 @@ class Coordinator:
                 federation = Federation(sites, self.run.path, FED_GROW.name, self._alive)
                 self._introduce(federation)
                 federation.run()
-                self._write_operator()
                 self._end(federation)
+                self._write_results()
         finally:
             self.control.stop_run(run_id)
 
@@ -260,10 +262,11 @@ class Coordinator:
                 }
                 sleep(0.5)
 
-    def _write_operator(self) -> None:
+    def _write_results(self) -> None:
         last = Checkpoints(self.run.path).last()
         assert last is not None
         write_operator(self.run.path / "operator", self.at.plan, last.arrays, last.server_round)
+        write_text(self.run.path / "report.md", report(status_of(self.run.path), self.at.plan))
 
     def _alive(self) -> None:
         """Say how things stand, from time to time.

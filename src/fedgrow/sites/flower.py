@@ -8,7 +8,7 @@ run is empty but for its name.
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from flwr.cli.build import build_fab_from_files
 from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
 from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as ProtoFab
-from flwr.proto.node_pb2 import NodeInfo
+from flwr.proto.node_pb2 import Node, NodeInfo
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
+    PullAppMessagesRequest,
     PullTaskInputRequest,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
@@ -29,6 +30,11 @@ from flwr.proto.runtime_pb2 import (
 from flwr.supercore.constant import TaskType
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_confirm_message_received_fn_protobuf,
+    make_pull_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_and_inflate_object_from_tree
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -38,13 +44,16 @@ from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
-from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
+from flwr.supernode.runtime.run_clientapp import push_message
 
-from fedgrow.exchange.wire import error_reply
+from fedgrow.exchange.wire import error_reply, set_message_id
 
 ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 HEARTBEAT_EVERY = 10.0  # seconds
-TRIES, WITHIN = 5, 20.0  # how often, and for how many seconds, a call is repeated while nobody answers
+TRIES, WITHIN = 4, 6.0  # how often, and for how many seconds, a call is repeated while nobody answers
+WHOLE_WITHIN = (
+    3.0  # seconds for a message to be whole at the SuperNode, until it is asked whether it ever will be
+)
 BUNDLE = """
 [project]
 name = "fedgrow"
@@ -197,13 +206,17 @@ class ClientTask:
         self._context: Context | None = None
 
     @contextlib.contextmanager
-    def message(self) -> Iterator[Message]:
-        """Give the message, and say that it is being worked on; afterwards the task is over."""
+    def message(self, given_up: Callable[[], bool]) -> Iterator[Message | None]:
+        """Give the message, and say that it is being worked on; afterwards the task is over.
+
+        Args:
+            given_up: asked while the message is not whole. A SuperNode carries one message at a time, and leaves the task
+                of one that it gave up behind: None is given where that is known.
+        """
         done = False
         try:
             with heartbeats(self._client):
-                found, self._context, _, _ = pull_task_input(self._client)
-                yield found
+                yield self._pull(given_up)
                 done = True
         finally:
             with contextlib.suppress(*Failure):
@@ -215,6 +228,33 @@ class ClientTask:
                     )
                 )
             self._client.close()
+
+    def _pull(self, given_up: Callable[[], bool]) -> Message | None:
+        given = self._client.PullTaskInput(PullTaskInputRequest())
+        TaskIdentity.task_id, TaskIdentity.run_id = given.task_id, given.run.run_id
+        TaskIdentity.node_id = given.context.node_id
+        self._context = context = context_from_proto(given.context)
+        found = self._client.PullMessages(PullAppMessagesRequest())
+        if not found.messages_list:
+            return None
+        tree, node = found.message_object_trees[0], Node(node_id=context.node_id)
+        while True:
+            try:
+                message = pull_and_inflate_object_from_tree(
+                    tree,
+                    make_pull_object_fn_protobuf(self._client.PullObject, node, context.run_id),
+                    make_confirm_message_received_fn_protobuf(
+                        self._client.ConfirmMessageReceived, node, context.run_id
+                    ),
+                    return_type=Message,
+                    max_time=WHOLE_WITHIN,
+                )
+            except ObjectPullError:
+                if given_up():
+                    return None
+            else:
+                set_message_id(message, tree.object_id)
+                return message
 
     def reply(self, message: Message) -> None:
         """Hand a reply to the SuperNode."""

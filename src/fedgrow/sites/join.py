@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
+from flwr.app import Message
+
 from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
+from fedgrow.federated.client_app import SiteError
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, failed, supernode_arguments
@@ -65,7 +68,7 @@ class Join:
                         except Failure:
                             break  # the SuperNode is on its way out
                         if token is not None:
-                            self._carry(place, token)
+                            self._carry(place, tasks, token)
                             heard = began = monotonic()
                             if self.site.refused is not None:
                                 sleep(LINGER)
@@ -107,18 +110,30 @@ class Join:
         finally:
             child.end()
 
-    def _carry(self, place: Place, token: str) -> None:
-        """Answer one message; what goes wrong on the way to the SuperNode is asked for again by the coordinator."""
-        task = ClientTask(place, token)
-        with contextlib.suppress(*Failure), task.message() as message:
-            self.tell(f"asked: {message.metadata.message_type}, round {message.metadata.group_id or '-'}")
-            try:
-                reply = self.site.answer(message)
-            except Exception as error:  # SiteError: its text may travel; whatever else: nothing of it may
-                self.tell(f"not answered; see {self.folder}/site.log and private/site.log of the experiment")
-                reason = str(error) if type(error).__name__ == "SiteError" else "the site failed"
-                reply = failed(reason, message)
-            task.reply(reply)
+    def _carry(self, place: Place, tasks: Tasks, token: str | None) -> None:
+        """Answer a message, and those that come while it turns out not to be whole."""
+        while token is not None:
+            later: list[str] = []
+
+            def given_up(later: list[str] = later) -> bool:
+                later += [found for found in [tasks.next()] if found is not None]
+                return bool(later)
+
+            # what goes wrong on the way to the SuperNode is asked for again by the coordinator
+            with contextlib.suppress(*Failure):
+                task = ClientTask(place, token)
+                with task.message(given_up) as message:
+                    if message is not None:
+                        task.reply(self._reply(message))
+            token = later.pop() if later else None
+
+    def _reply(self, message: Message) -> Message:
+        self.tell(f"asked: {message.metadata.message_type}, round {message.metadata.group_id or '-'}")
+        try:
+            return self.site.answer(message)
+        except Exception as error:  # SiteError: its text may travel; whatever else: nothing of it may
+            self.tell(f"not answered; see {self.folder}/site.log and private/site.log of the experiment")
+            return failed(str(error) if isinstance(error, SiteError) else "the site failed", message)
 
     def _say_why(self, child: Child) -> None:
         words = child.last_words(40)

@@ -22,6 +22,7 @@ from fedgrow.config.resolve import resolve
 from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, SAVE, WEIGHT, Contract
+from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError, participant, write_log_at
 from fedgrow.federated.client_app import app as client_app
 from fedgrow.runs.atomic import read_json, write_json
@@ -88,16 +89,13 @@ class Site:
             reply = self._plain(message, experiment)
         else:
             reply = client_app(message, self._context(message, experiment))  # behind the contract
-        ledger = self._ledger(experiment)
-        most = self.settings.limits.megabytes * 1e6
-        line = ledger.enter(reply, round_)
-        if ledger.bytes > most:
+        ledger, most = self._ledger(experiment), self.settings.limits.megabytes * 1e6
+        if (would := ledger.bytes + len(to_bytes(reply))) > most:
             self._note(
-                Refused(
-                    f"limits.megabytes: {ledger.bytes / 1e6:.2f} MB would have left, {most / 1e6:g} are agreed"
-                )
+                Refused(f"limits.megabytes: {would / 1e6:.3f} MB would have left, {most / 1e6:g} are agreed")
             )
             raise SiteError("see site.log in the site's folder")
+        line = ledger.enter(reply, round_)
         emit(experiment.run.path, "left", to=kind, round=round_, bytes=line["bytes"])
         self.saved |= kind == SAVE
         self.ended |= kind == END

@@ -1,0 +1,5 @@
+"""``python -m fedgrow``: the command line."""
+
+from fedgrow.cli import app
+
+app()

@@ -1,0 +1,231 @@
+"""Coordinator and sites as real processes on loopback, over TLS: killed in the middle, and the same operator after all."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from fedgrow.config.load import load_plan
+from fedgrow.exchange.compression.int8 import Int8
+from fedgrow.federated.simulate import simulate
+from fedgrow.runs.atomic import read_tensors
+from fedgrow.sites.audit import audited
+from fedgrow.sites.children import free_port
+from tests.sites.making import SHAPES, write_all
+
+pytestmark = pytest.mark.slow
+WITHIN = 400.0  # seconds
+
+
+class Processes:
+    """Commands of one federation, each ended at the end whatever happens."""
+
+    def __init__(self, folder):
+        self.folder, self.all = folder, {}
+
+    def start(self, name, *arguments):
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.all[name] = subprocess.Popen(
+                [sys.executable, "-m", "fedgrow", *arguments],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+
+    def run(self, *arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "fedgrow", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def kill(self, name):
+        self.all[name].kill()
+        self.all[name].wait()
+
+    def wait(self, name):
+        try:
+            return self.all[name].wait(WITHIN)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{name} did not end: {(self.folder / f'{name}.log').read_text()[-3000:]}")
+
+    def end(self):
+        for process in self.all.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def status(processes):
+    return json.loads(processes.run("status", "--out", "coordinator", "--json").stdout)
+
+
+def wait_for(what, processes):
+    end = time.monotonic() + WITHIN
+    while not what():
+        for name, process in processes.all.items():
+            assert process.poll() in (None, 0, -9), (processes.folder / f"{name}.log").read_text()[-3000:]
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.3)
+
+
+def children_of(process):
+    """Return the ids of a process's children."""
+    with contextlib.suppress(FileNotFoundError):
+        return [
+            int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ]
+    return []
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    """A whole federation in which the SuperLink, a site with its SuperNode, and the coordinator are killed on the way."""
+    if sys.platform != "linux":
+        pytest.skip("children are found in /proc")
+    folder = tmp_path_factory.mktemp("federation")
+    port = free_port()
+    write_all(folder, f"127.0.0.1:{port}", folder / "ca.crt", compression={"kind": "int8"})
+    processes = Processes(folder)
+    made = processes.run("server", "plan.yaml", "--out", "coordinator", "--port", str(port), "--prepare")
+    assert made.returncode == 0, made.stderr
+    (folder / "ca.crt").write_bytes((folder / "coordinator/coordinator/certificates/ca.crt").read_bytes())
+    for name in SHAPES:
+        key = processes.run("join", f"{name}.yaml", "--key").stdout.strip()
+        assert processes.run("invite", name, "--key", key, "--out", "coordinator").returncode == 0
+    serve = ("server", "--resume", "--out", "coordinator")
+    try:
+        processes.start("server", *serve)
+        for name in SHAPES:
+            processes.start(name, "join", f"{name}.yaml", "--yes")
+        rounds = folder / "coordinator" / "rounds"
+        wait_for((rounds / "0001").exists, processes)
+        attempts = refused_from_elsewhere(folder, port)
+        processes.kill("bob")  # its SuperNode has to end with it
+        processes.start("bob", "join", "bob.yaml", "--yes")
+        for child in children_of(processes.all["server"]):
+            os.kill(child, signal.SIGKILL)  # the SuperLink
+        wait_for((rounds / "0002").exists, processes)
+        processes.kill("server")
+        processes.start("server", *serve)
+        codes = {name: processes.wait(name) for name in ["server", *SHAPES]}
+        yield folder, processes, codes, attempts, port
+    finally:
+        processes.end()
+
+
+def refused_from_elsewhere(folder, port):
+    """Return what a stranger gets: of commands, of tasks, over plain HTTP, without a key."""
+    address = f"https://127.0.0.1:{port}"
+    context = ssl.create_default_context(cafile=folder / "ca.crt")
+    from_elsewhere = httpx.Client(
+        verify=context, transport=httpx.HTTPTransport(verify=context, local_address="127.0.0.2")
+    )
+    headers = {"content-type": "application/x-protobuf"}
+    found = {}
+    with from_elsewhere as client:
+        for call in ("control/list-runs", "control/start-run", "runtime/acquire-task"):
+            found[call] = client.post(f"{address}/v1/{call}", content=b"", headers=headers).status_code
+        found["no key"] = client.post(
+            f"{address}/v1/fleet/pull-messages", content=b"", headers=headers
+        ).status_code
+    try:
+        found["plain"] = httpx.post(f"http://127.0.0.1:{port}/v1/fleet/pull-messages").status_code
+    except httpx.HTTPError as error:
+        found["plain"] = type(error).__name__
+    return found
+
+
+def test_everyone_ends_well(federation):
+    folder, _, codes, _, _ = federation
+    assert codes == dict.fromkeys(["server", *SHAPES], 0)
+    assert (folder / "coordinator" / "report.md").is_file()
+    for name in SHAPES:
+        assert list(
+            (folder / f"site-{name}").glob(f"experiments/*/participants/{name}/model/model.safetensors")
+        )
+
+
+def test_the_operator_is_the_simulations_to_the_bit(federation):
+    folder = federation[0]
+    simulate(load_plan(folder / "simulation.yaml"), folder / "simulated")
+    files = [folder / run / "operator" / "operator.safetensors" for run in ("coordinator", "simulated")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    for name in SHAPES:
+        model = f"participants/{name}/model/model.safetensors"
+        at_site = next((folder / f"site-{name}").glob(f"experiments/*/{model}"))
+        assert at_site.read_bytes() == (folder / "simulated" / model).read_bytes()
+
+
+def test_strangers_are_refused(federation):
+    attempts = federation[3]
+    assert {attempts[call] for call in attempts if "/" in call} == {403}
+    assert attempts["no key"] in (400, 401, 403)
+    assert attempts["plain"] not in (200,)
+
+
+def test_nothing_private_is_in_anything_the_coordinator_has(federation):
+    """Its folder holds Flower's database, logs, checkpoints and reports: all that ever came to it."""
+    folder = federation[0]
+    files = [path for path in (folder / "coordinator").rglob("*") if path.is_file()]
+    everything = b"".join(path.read_bytes() for path in [*files, folder / "server.log"])
+    private = 0
+    for name in SHAPES:
+        own = next((folder / f"site-{name}").glob(f"experiments/*/participants/{name}/private"))
+        kept = [path for part in ("state", "lost") for path in (own / part).glob("*.safetensors")]
+        for path in [own / "small" / "model.safetensors", *kept]:
+            for key, tensor in read_tensors(path).items():
+                values = tensor.numpy()
+                if len(np.unique(values)) > 8:
+                    private += 1
+                    for written in (
+                        values,
+                        values.astype(np.float16),
+                        Int8().encode(tensor.float())[""].numpy(),
+                    ):
+                        assert written.tobytes() not in everything, f"{name}: {key}"
+        for word in (f"model-{name}", f"{name}.npz", f"site-{name}", "Traceback"):
+            assert word.encode() not in everything, word
+    assert private > 50
+
+
+def test_every_ledger_is_whole_and_says_what_the_plan_lists(federation):
+    folder = federation[0]
+    for name in SHAPES:
+        found = audited(next((folder / f"site-{name}").glob("experiments/*/ledger.jsonl")))
+        assert found["rounds"] == 3
+        assert set(found["metrics"]) == {
+            "participant", "num-examples", "loss", "accuracy", "macro_precision", "macro_f1",
+        }  # fmt: skip
+        assert found["messages"]["train.grow"] >= 3
+        assert found["errors"] == 0
+
+
+def test_status_tells_the_end(federation):
+    found = status(federation[1])
+    assert (found["state"], found["round"], found["rounds"]) == ("finished", 3, 3)
+    assert all(site["invited"] and site["answered"] for site in found["sites"].values())
+
+
+def test_nothing_is_left_behind(federation):
+    folder, _, _, _, port = federation
+    with socket.socket() as one:
+        assert one.connect_ex(("127.0.0.1", port)) != 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            assert str(folder) not in path.read_text(), f"{path} is still there"

@@ -1,0 +1,177 @@
+"""What a site answers, what it refuses, and that nothing of a failure travels."""
+
+import json
+
+import pytest
+import yaml
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+
+from fedgrow.config.load import load_plan
+from fedgrow.config.resolve import resolve
+from fedgrow.config.site import load_site
+from fedgrow.errors import FedgrowError
+from fedgrow.exchange.contract import PLAN
+from fedgrow.exchange.wire import become_server, to_bytes
+from fedgrow.federated.client_app import SiteError
+from fedgrow.runs.atomic import read_json
+from fedgrow.sites.coordination import digest_of, plan_text
+from fedgrow.sites.ledger import verify
+from fedgrow.sites.site import Refused, Site
+from tests.sites.making import write_all, write_yaml
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "ca.crt").write_text("x")
+    write_all(tmp_path, "127.0.0.1:9", tmp_path / "ca.crt")
+    return tmp_path
+
+
+def site(folder, approve=lambda plan, digest: True, **changes) -> Site:
+    raw = yaml.safe_load((folder / "ada.yaml").read_text()) | changes
+    write_yaml(folder / "ada.yaml", raw)
+    return Site(load_site(folder / "ada.yaml"), approve)
+
+
+def shown(folder, run: int = 7, experiment: str = "tiny-1", digest: str | None = None, **changes) -> Message:
+    """Return the message that shows a plan."""
+    become_server(run)
+    overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    text = plan_text(resolve(load_plan(folder / "plan.yaml", overrides)))
+    config = {"server-round": 0, "experiment": experiment, "plan": text, "digest": digest or digest_of(text)}
+    return message(PLAN, run, config=config)
+
+
+def message(
+    kind: str, run: int = 7, config: dict | None = None, arrays: ArrayRecord | None = None
+) -> Message:
+    become_server(run)
+    content = RecordDict(
+        {"arrays": arrays or ArrayRecord(), "config": ConfigRecord(config or {"server-round": 0})}
+    )
+    return Message(content, 1001, kind, group_id="0")
+
+
+def test_a_plan_is_approved_once_and_its_messages_are_answered(folder):
+    asked = []
+    one = site(folder, lambda plan, digest: asked.append(digest) or True)
+    reply = one.answer(shown(folder))
+    assert dict(reply.content["metrics"]) == {"participant": 0, "num-examples": 45}
+    one.answer(message("train.prepare"))
+    again = site(folder, lambda plan, digest: pytest.fail("asked twice"))
+    again.answer(shown(folder, run=8))
+    again.answer(message("train.prepare", run=8))
+    assert len(asked) == 1
+    lines = verify(folder / "site-ada" / "experiments" / "tiny-1" / "ledger.jsonl")
+    assert [line["to"] for line in lines] == [PLAN, "train.prepare"] * 2
+
+
+def test_a_plan_pinned_by_its_digest_is_not_asked_for(folder):
+    digest = shown(folder).content["config"]["digest"]
+    site(folder, lambda *_: pytest.fail("asked"), plan=digest).answer(shown(folder))
+
+
+REFUSED = {
+    "not approved": ({}, {}, "not approved"),
+    "pinned to another": ({"plan": "0" * 64}, {}, "the site's file pins 000"),
+    "more rounds": ({"limits": {"rounds": 2}}, {}, "3 rounds; limits.rounds allows 2"),
+    "shares nothing": ({"limits": {"share": []}}, {}, "limits.share allows nothing"),
+    "not in it": ({"name": "eve"}, {}, "no participant eve"),
+    "a baseline": ({}, {"baselines": ["fedavg"]}, "shares dual-ligo, fedavg"),
+}
+
+
+@pytest.mark.parametrize(("settings", "changes", "why"), REFUSED.values(), ids=REFUSED)
+def test_a_plan_that_asks_for_too_much_is_refused(folder, settings, changes, why):
+    one = site(folder, lambda plan, digest: why != "not approved", **settings)
+    with pytest.raises(SiteError, match=r"see site\.log") as error:
+        one.answer(shown(folder, **changes))
+    assert why not in str(error.value)
+    assert why in str(one.refused)
+    assert why in (folder / "site-ada" / "site.log").read_text()
+    assert not (folder / "site-ada" / "experiments").exists()
+
+
+BAD = {
+    "a path for a name": ({"experiment": "../../etc"}, "is none"),
+    "another digest": ({"digest": "0" * 64}, "not the one that its digest says"),
+}
+
+
+@pytest.mark.parametrize(("changes", "why"), BAD.values(), ids=BAD)
+def test_a_message_that_is_not_what_it_says_is_refused(folder, changes, why):
+    with pytest.raises(SiteError):
+        site(folder).answer(shown(folder, **changes))
+    assert why in (folder / "site-ada" / "site.log").read_text()
+    assert sorted(p.name for p in (folder / "site-ada").iterdir()) == ["site.log"]
+
+
+def test_a_changed_plan_under_an_approved_name_is_refused(folder):
+    site(folder).answer(shown(folder))
+    two = site(folder)
+    with pytest.raises(SiteError):
+        two.answer(shown(folder, run=8, **{"schedule.steps": 4}))
+    assert isinstance(two.refused, Refused)
+    assert "a changed plan is a new experiment" in str(two.refused)
+
+
+def test_a_message_of_a_run_whose_plan_was_not_shown_is_refused(folder):
+    one = site(folder)
+    one.answer(shown(folder))
+    with pytest.raises(SiteError):
+        one.answer(message("train.prepare", run=99))
+
+
+@pytest.mark.parametrize("kind", ["train.grow", "query.nothing", "train"])
+def test_nothing_of_a_failure_travels(folder, kind):
+    one = site(folder)
+    one.answer(shown(folder))
+    with pytest.raises(SiteError) as error:
+        one.answer(message(kind, config={"server-round": 1}))
+    assert str(folder) not in str(error.value)
+    assert "ada" not in str(error.value)
+
+
+def test_limits_hold_after_the_approval_too(folder):
+    one = site(folder)
+    one.answer(shown(folder))
+    path = folder / "site-ada" / "experiments" / "tiny-1" / "approved.json"
+    path.write_text(json.dumps(read_json(path) | {"time": 0}))
+    with pytest.raises(SiteError):
+        one.answer(message("train.prepare"))
+    assert "limits.hours allows 168" in str(one.refused)
+
+
+def test_a_message_beyond_the_agreed_bytes_does_not_leave(folder):
+    one = site(folder)
+    most = len(to_bytes(one.answer(shown(folder)))) + 100
+    two = site(folder, limits={"megabytes": most / 1e6})
+    with pytest.raises(SiteError):
+        two.answer(message("train.prepare"))
+    assert "limits.megabytes" in str(two.refused)
+    assert len(verify(folder / "site-ada" / "experiments" / "tiny-1" / "ledger.jsonl")) == 1
+
+
+WRONG = {
+    "coordinator": ({"coordinator": "no port"}, r"coordinator: String should match"),
+    "certificate": ({"certificate": "none.crt"}, r"certificate .*none\.crt is no file; take ca\.crt"),
+    "share": (
+        {"limits": {"share": ["everything"]}},
+        r"limits.share: 'everything' is unknown; choose from dual-ligo",
+    ),
+    "plan": ({"plan": "abc"}, r"plan: String should match"),
+    "unknown": ({"limit": {}}, r"limit: Extra inputs are not permitted"),
+}
+
+
+@pytest.mark.parametrize(("changes", "why"), WRONG.values(), ids=WRONG)
+def test_a_wrong_site_file_is_named(folder, changes, why):
+    with pytest.raises(FedgrowError, match=why):
+        site(folder, **changes)
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [", "\x00"])
+def test_a_file_that_is_no_site_file_is_refused(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(FedgrowError, match=r"site file .*x\.yaml: it (cannot be read as YAML|holds list)"):
+        load_site(tmp_path / "x.yaml")
