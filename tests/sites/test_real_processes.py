@@ -14,13 +14,17 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from flwr.supercore.protobuf.constant import PROTOBUF_MEDIA_TYPE
 
 from fedgrow.config.load import load_plan
 from fedgrow.exchange.compression.int8 import Int8
 from fedgrow.federated.simulate import simulate
 from fedgrow.runs.atomic import read_tensors
 from fedgrow.sites.audit import audited
-from fedgrow.sites.children import free_port
+from fedgrow.sites.certificates import make_certificates, make_key, write_private
+from fedgrow.sites.children import Child, free_port
+from fedgrow.sites.flower import supernode_arguments
+from fedgrow.sites.join import SUPERNODE
 from tests.sites.making import SHAPES, write_all
 
 pytestmark = pytest.mark.slow
@@ -136,7 +140,7 @@ def refused_from_elsewhere(folder, port):
     from_elsewhere = httpx.Client(
         verify=context, transport=httpx.HTTPTransport(verify=context, local_address="127.0.0.2")
     )
-    headers = {"content-type": "application/x-protobuf"}
+    headers = {"content-type": PROTOBUF_MEDIA_TYPE}
     found = {}
     with from_elsewhere as client:
         for call in ("control/list-runs", "control/start-run", "runtime/acquire-task"):
@@ -148,7 +152,27 @@ def refused_from_elsewhere(folder, port):
         found["plain"] = httpx.post(f"http://127.0.0.1:{port}/v1/fleet/pull-messages").status_code
     except httpx.HTTPError as error:
         found["plain"] = type(error).__name__
+    found["unregistered key"] = as_supernode(folder, port, folder / "ca.crt")
+    make_certificates(folder / "another", ["127.0.0.1"])
+    found["another coordinator"] = as_supernode(folder, port, folder / "another" / "ca.crt")
     return found
+
+
+def as_supernode(folder, port, certificate):
+    """Return the last words of a SuperNode with a key that nobody registered."""
+    private = folder / "stranger"
+    make_key(private / "key")
+    write_private(private / "secret", b"0" * 64)
+    arguments = supernode_arguments(
+        f"127.0.0.1:{port}", certificate, private / "key", free_port(), private / "secret"
+    )
+    child = Child(SUPERNODE, [*arguments, "--max-wait-time", "5"], private / "flower", private / "supernode.log")
+    end = time.monotonic() + WITHIN
+    while child.running():
+        assert time.monotonic() < end, child.last_words()
+        time.sleep(0.2)
+    child.end()
+    return child.last_words(40)
 
 
 def test_everyone_ends_well(federation):
@@ -175,8 +199,10 @@ def test_the_operator_is_the_simulations_to_the_bit(federation):
 def test_strangers_are_refused(federation):
     attempts = federation[3]
     assert {attempts[call] for call in attempts if "/" in call} == {403}
-    assert attempts["no key"] in (400, 401, 403)
-    assert attempts["plain"] not in (200,)
+    assert attempts["no key"] == 401
+    assert attempts["plain"] == "RemoteProtocolError"
+    assert "Exit Code: 305" in attempts["unregistered key"]
+    assert "CERTIFICATE_VERIFY_FAILED" in attempts["another coordinator"]
 
 
 def test_nothing_private_is_in_anything_the_coordinator_has(federation):
