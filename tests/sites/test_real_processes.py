@@ -5,26 +5,20 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
-from flwr.supercore.protobuf.constant import PROTOBUF_MEDIA_TYPE
 
 from fedgrow.config.load import load_plan
 from fedgrow.exchange.compression.int8 import Int8
 from fedgrow.federated.simulate import simulate
 from fedgrow.runs.atomic import read_tensors
 from fedgrow.sites.audit import audited
-from fedgrow.sites.certificates import make_certificates, make_key, write_private
-from fedgrow.sites.children import Child, free_port
-from fedgrow.sites.flower import supernode_arguments
-from fedgrow.sites.join import SUPERNODE
+from fedgrow.sites.children import free_port
 from tests.sites.making import SHAPES, write_all
 
 pytestmark = pytest.mark.slow
@@ -119,7 +113,6 @@ def federation(tmp_path_factory):
             processes.start(name, "join", f"{name}.yaml", "--yes")
         rounds = folder / "coordinator" / "rounds"
         wait_for((rounds / "0001").exists, processes)
-        attempts = refused_from_elsewhere(folder, port)
         processes.kill("bob")  # its SuperNode has to end with it
         processes.start("bob", "join", "bob.yaml", "--yes")
         for child in children_of(processes.all["server"]):
@@ -128,55 +121,13 @@ def federation(tmp_path_factory):
         processes.kill("server")
         processes.start("server", *serve)
         codes = {name: processes.wait(name) for name in ["server", *SHAPES]}
-        yield folder, processes, codes, attempts, port
+        yield folder, processes, codes, port
     finally:
         processes.end()
 
 
-def refused_from_elsewhere(folder, port):
-    """Return what a stranger gets: of commands, of tasks, over plain HTTP, without a key."""
-    address = f"https://127.0.0.1:{port}"
-    context = ssl.create_default_context(cafile=folder / "ca.crt")
-    from_elsewhere = httpx.Client(
-        verify=context, transport=httpx.HTTPTransport(verify=context, local_address="127.0.0.2")
-    )
-    headers = {"content-type": PROTOBUF_MEDIA_TYPE}
-    found = {}
-    with from_elsewhere as client:
-        for call in ("control/list-runs", "control/start-run", "runtime/acquire-task"):
-            found[call] = client.post(f"{address}/v1/{call}", content=b"", headers=headers).status_code
-        found["no key"] = client.post(
-            f"{address}/v1/fleet/pull-messages", content=b"", headers=headers
-        ).status_code
-    try:
-        found["plain"] = httpx.post(f"http://127.0.0.1:{port}/v1/fleet/pull-messages").status_code
-    except httpx.HTTPError as error:
-        found["plain"] = type(error).__name__
-    found["unregistered key"] = as_supernode(folder, port, folder / "ca.crt")
-    make_certificates(folder / "another", ["127.0.0.1"])
-    found["another coordinator"] = as_supernode(folder, port, folder / "another" / "ca.crt")
-    return found
-
-
-def as_supernode(folder, port, certificate):
-    """Return the last words of a SuperNode with a key that nobody registered."""
-    private = folder / "stranger"
-    make_key(private / "key")
-    write_private(private / "secret", b"0" * 64)
-    arguments = supernode_arguments(
-        f"127.0.0.1:{port}", certificate, private / "key", free_port(), private / "secret"
-    )
-    child = Child(SUPERNODE, [*arguments, "--max-wait-time", "5"], private / "flower", private / "supernode.log")
-    end = time.monotonic() + WITHIN
-    while child.running():
-        assert time.monotonic() < end, child.last_words()
-        time.sleep(0.2)
-    child.end()
-    return child.last_words(40)
-
-
 def test_everyone_ends_well(federation):
-    folder, _, codes, _, _ = federation
+    folder, _, codes, _ = federation
     assert codes == dict.fromkeys(["server", *SHAPES], 0)
     assert (folder / "coordinator" / "report.md").is_file()
     for name in SHAPES:
@@ -194,15 +145,6 @@ def test_the_operator_is_the_simulations_to_the_bit(federation):
         model = f"participants/{name}/model/model.safetensors"
         at_site = next((folder / f"site-{name}").glob(f"experiments/*/{model}"))
         assert at_site.read_bytes() == (folder / "simulated" / model).read_bytes()
-
-
-def test_strangers_are_refused(federation):
-    attempts = federation[3]
-    assert {attempts[call] for call in attempts if "/" in call} == {403}
-    assert attempts["no key"] == 401
-    assert attempts["plain"] == "RemoteProtocolError"
-    assert "Exit Code: 305" in attempts["unregistered key"]
-    assert "CERTIFICATE_VERIFY_FAILED" in attempts["another coordinator"]
 
 
 def test_nothing_private_is_in_anything_the_coordinator_has(federation):
@@ -249,7 +191,7 @@ def test_status_tells_the_end(federation):
 
 
 def test_nothing_is_left_behind(federation):
-    folder, _, _, _, port = federation
+    folder, _, _, port = federation
     with socket.socket() as one:
         assert one.connect_ex(("127.0.0.1", port)) != 0
     for path in Path("/proc").glob("[0-9]*/cmdline"):

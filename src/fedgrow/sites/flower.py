@@ -40,7 +40,7 @@ from flwr.supercore.interceptors import (
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
-from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
@@ -124,15 +124,28 @@ class Control:
         self._client.close()
 
 
+def _retries() -> RetryInvoker:
+    """Repeat a call while nobody answers; Flower's own would end this process where a run is over or a key is refused."""
+
+    def final(error: Exception) -> bool:
+        return isinstance(error, httpx.HTTPStatusError) and error.response.status_code not in (502, 503, 504)
+
+    return RetryInvoker(
+        wait_gen_factory=lambda: exponential(max_delay=2),
+        recoverable_exceptions=(httpx.TransportError, httpx.HTTPStatusError),
+        max_tries=TRIES,
+        max_time=WITHIN,
+        should_giveup=final,
+    )
+
+
 def _runtime(place: Place, component: str, *interceptors: Any) -> RuntimeHttpClient:
-    invoker = make_simple_http_retry_invoker()
-    invoker.max_tries, invoker.max_time = TRIES, WITHIN
     return RuntimeHttpClient.from_server_address(
         server_address=place.address,
         insecure=place.authority is None,
         root_certificates=place.authority,
         interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *interceptors],
-        retry_invoker=invoker,
+        retry_invoker=_retries(),
     )
 
 
@@ -178,7 +191,7 @@ def heartbeats(client: RuntimeHttpClient) -> Iterator[None]:
 def serving(place: Place, token: str) -> Iterator[HttpGrid]:
     """Become the ServerApp of the run that a token is for, and end the run with it."""
     grid = HttpGrid(place.address, place.authority is None, place.authority, token=token)
-    grid._retry_invoker.max_tries, grid._retry_invoker.max_time = TRIES, WITHIN
+    grid._retry_invoker = _retries()
     client = grid._runtime_client
     status = "failed"
     try:

@@ -1,0 +1,121 @@
+"""A real SuperLink behind its guard, and those who have no business there."""
+
+import socket
+import ssl
+import time
+
+import httpx
+import pytest
+
+from fedgrow.config.load import load_plan
+from fedgrow.sites.certificates import make_certificates, make_key, write_private
+from fedgrow.sites.children import Child, free_port, wait_until_listening
+from fedgrow.sites.coordination import Coordination
+from fedgrow.sites.coordinator import SUPERLINK
+from fedgrow.sites.flower import Control, Failure, Place, superlink_arguments, supernode_arguments
+from fedgrow.sites.join import SUPERNODE
+from tests.sites.making import write_all
+
+WITHIN = 120.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory):
+    """A coordinator's SuperLink, its port, and its folder."""
+    folder = tmp_path_factory.mktemp("link")
+    port = free_port()
+    write_all(folder, f"127.0.0.1:{port}", folder / "ca.crt")
+    at = Coordination.create(folder / "coordinator", load_plan(folder / "plan.yaml"), "127.0.0.1", port, [])
+    arguments = superlink_arguments(at.private, "127.0.0.1", port, at.certificates, at.secret)
+    child = Child(SUPERLINK, arguments, at.private / "flower", at.private / "superlink.log")
+    try:
+        wait_until_listening(child, "127.0.0.1", port, WITHIN)
+        yield at, port, folder
+    finally:
+        child.end()
+    with socket.socket() as one:
+        assert one.connect_ex(("127.0.0.1", port)) != 0
+
+
+def call(link, path: str, source: str) -> int:
+    """Return the status of a call from an address of this machine."""
+    at, port, _ = link
+    context = ssl.create_default_context(cafile=at.certificates / "ca.crt")
+    transport = httpx.HTTPTransport(verify=context, local_address=source)
+    headers = {"content-type": "application/protobuf", "accept": "application/protobuf"}
+    with httpx.Client(transport=transport, headers=headers) as client:
+        return client.post(f"https://127.0.0.1:{port}/v1/{path}", content=b"").status_code
+
+
+@pytest.mark.parametrize(
+    "path", ["control/list-runs", "control/start-run", "control/register-node", "runtime/acquire-task"]
+)
+def test_commands_from_another_address_are_refused(link, path):
+    assert call(link, path, "127.0.0.2") == 403
+
+
+def test_commands_from_this_machine_are_heard(link):
+    at, port, _ = link
+    place = Place(f"127.0.0.1:{port}", (at.certificates / "ca.crt").read_bytes(), at.secret.read_bytes())
+    control = Control(place)
+    node = control.register("ada", at_key(at))
+    assert int(control.nodes()["ada"].node_id) == node
+    control.close()
+
+
+def at_key(at) -> bytes:
+    at.invite("ada", make_key(at.private / "ada"))
+    return at.keys()["ada"]
+
+
+def test_a_task_is_not_given_without_the_secret(link):
+    at, port, _ = link
+    from fedgrow.sites.flower import Tasks
+
+    tasks = Tasks(
+        Place(f"127.0.0.1:{port}", (at.certificates / "ca.crt").read_bytes(), b"1" * 64), server=True
+    )
+    with pytest.raises(Failure):
+        tasks.next()
+    tasks.close()
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
+def test_a_site_without_a_key_is_refused(link, source):
+    assert call(link, "fleet/pull-messages", source) == 401
+
+
+def test_a_plain_connection_is_refused(link):
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(f"http://127.0.0.1:{link[1]}/v1/fleet/pull-messages", content=b"")
+
+
+def as_supernode(link, certificate) -> str:
+    """Return the last words of a SuperNode with a key that nobody registered."""
+    _, port, folder = link
+    private = folder / "stranger"
+    make_key(private / "key")
+    write_private(private / "secret", b"0" * 64)
+    arguments = supernode_arguments(
+        f"127.0.0.1:{port}", certificate, private / "key", free_port(), private / "secret"
+    )
+    child = Child(
+        SUPERNODE, [*arguments, "--max-wait-time", "3"], private / "flower", private / "supernode.log"
+    )
+    end = time.monotonic() + WITHIN
+    try:
+        while child.running():
+            assert time.monotonic() < end, child.last_words()
+            time.sleep(0.2)
+    finally:
+        child.end()
+    return child.last_words(40)
+
+
+def test_a_site_that_nobody_registered_is_refused(link):
+    assert "Exit Code: 305" in as_supernode(link, link[0].certificates / "ca.crt")
+
+
+def test_a_site_does_not_talk_to_another_coordinator(link):
+    make_certificates(link[2] / "another", ["127.0.0.1"])
+    assert "CERTIFICATE_VERIFY_FAILED" in as_supernode(link, link[2] / "another" / "ca.crt")
