@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from flwr.app import ArrayRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Error, Message, RecordDict
 
+from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server
 from fedgrow.federated.client_app import app
 from fedgrow.federated.local_grid import LocalGrid
-from fedgrow.federated.strategy import STRATEGIES, Rounds, in_order, metrics_of
+from fedgrow.federated.spool import Spool
+from fedgrow.federated.strategy import STRATEGIES, Rounds, checked, mean
 
 PEOPLE = 7
 NEEDS = {
@@ -20,32 +22,41 @@ NEEDS = {
 }
 
 
-def reply(participant: int, value: float, weight: int = 1) -> Message:
-    become_server(1)
-    arrays = to_record({"a": torch.full((2, 3), value), "b": torch.full((4,), -value)})
-    metrics = MetricRecord({"participant": participant, "num-examples": weight, "loss": 0.0})
-    request = Message(RecordDict(), 1000 + participant, "train.grow")
-    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=request)
+def sent(value: float, weight: int = 1) -> Sent:
+    return Sent({"a": torch.full((2, 3), value), "b": torch.full((4,), -value)}, weight)
 
 
 def values(record: ArrayRecord) -> dict[str, np.ndarray]:
     return {name: array.numpy() for name, array in record.items()}
 
 
-def test_replies_are_sorted_by_participant():
-    replies = in_order([reply(2, 0.0), reply(0, 0.0), reply(1, 0.0)])
-    assert [metrics_of(r)["participant"] for r in replies] == [0, 1, 2]
-
-
 def test_an_error_reply_ends_the_round():
     become_server(1)
     bad = Message(Error(2, "participant 1: see its log"), reply_to=Message(RecordDict(), 1001, "train.grow"))
     with pytest.raises(FedgrowError, match="participant 1"):
-        in_order([reply(0, 0.0), bad])
+        checked(bad)
+
+
+def test_a_spool_keeps_what_was_sent_in_the_participants_order(tmp_path):
+    spool = Spool(tmp_path / "replies")
+    for index in (11, 2, 5):
+        spool.put(index, {"a": torch.full((2,), float(index))}, index)
+    assert list(spool) == [2, 5, 11]
+    assert [(s.examples, s.arrays["a"].tolist()) for s in spool.values()] == [
+        (i, [float(i)] * 2) for i in (2, 5, 11)
+    ]
+    assert len(Spool(tmp_path / "replies")) == 0
+    assert not (tmp_path / "replies").exists()
+
+
+def test_the_mean_does_not_hang_on_float32():
+    """Sixteen million and one half: a float32 sum would lose the halves."""
+    many = {i: Sent({"a": torch.tensor([2.0**24 if i == 0 else 0.5])}, 1) for i in range(5)}
+    assert mean(many).arrays["a"].item() == np.float32((2.0**24 + 2.0) / 5)
 
 
 def test_fedavg_weighs_by_examples():
-    averaged = values(Rounds("FedAvg", 2, {}).aggregate(1, [reply(0, 1.0, 30), reply(1, 5.0, 10)]))
+    averaged = values(Rounds("FedAvg", 2, {}).aggregate(1, {0: sent(1.0, 30), 1: sent(5.0, 10)}))
     np.testing.assert_allclose(averaged["a"], 2.0)
     np.testing.assert_allclose(averaged["b"], -2.0)
     assert averaged["a"].dtype == np.float32
@@ -55,8 +66,7 @@ def one_round(rounds: Rounds, number: int, start: ArrayRecord) -> ArrayRecord:
     grid = LocalGrid(app, PEOPLE, {"run": "", "method": ""})
     messages = rounds.train(number, start, grid)
     assert {m.metadata.message_type for m in messages} == {"train.grow"}
-    replies = [reply(i, number + 0.1 * i, 10 + i) for i in range(PEOPLE)]
-    return rounds.aggregate(number, replies)
+    return rounds.aggregate(number, {i: sent(number + 0.1 * i, 10 + i) for i in range(PEOPLE)})
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -1,6 +1,6 @@
 """Bytes as sent: a Grid around a Grid that weighs every message in its serialised form."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
@@ -58,10 +58,13 @@ class MeteredGrid(Grid):
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
+    ) -> Iterator[Message]:
         """Weigh on the way out and on the way back."""
-        messages = list(messages)
-        self.down += sum(len(to_bytes(m)) for m in messages)
-        replies = list(self.grid.send_and_receive(messages, timeout=timeout))
-        self.up += sum(len(to_bytes(m)) for m in replies)
-        return replies
+        for reply in self.grid.send_and_receive(self._weighed(messages), timeout=timeout):
+            self.up += len(to_bytes(reply))
+            yield reply
+
+    def _weighed(self, messages: Iterable[Message]) -> Iterator[Message]:
+        for message in messages:
+            self.down += len(to_bytes(message))
+            yield message

@@ -89,8 +89,9 @@ class LocalGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Send, carry out, and return the replies in the order of the messages."""
-        return self.pull_messages(self.push_messages(messages))
+        """Send, carry out, and give the replies one by one, in the order of the messages."""
+        for message in messages:
+            yield from self.pull_messages(self.push_messages([message]))
 
     def _wire(self, way: Literal["up", "down"], message: Message) -> bytes:
         data = to_bytes(message)

@@ -10,7 +10,6 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
-from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import compress, compression_of, restore
 from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT, Contract
@@ -18,7 +17,8 @@ from fedgrow.exchange.meter import MeteredGrid
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
 from fedgrow.federated.collect import Collector
-from fedgrow.federated.strategy import Rounds, in_order, metrics_of, readdress
+from fedgrow.federated.spool import Spool
+from fedgrow.federated.strategy import Rounds, checked, metrics_of, readdress
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 
@@ -57,6 +57,7 @@ class Federation:
         self.rounds = Rounds(strategy.name, len(self.plan.participants), dict(strategy.options))
         self.compression = compression_of(approach.compression(self.plan))
         self.grid = MeteredGrid(grid)
+        self.spool = Spool(self.run_folder.approach(method) / "replies")
         self.collect = self._everyone if alive is None else self._collector(alive)
 
     def _collector(self, alive: Callable[[], None]) -> Collector:
@@ -103,8 +104,9 @@ class Federation:
 
     def _round(self, server_round: int, arrays: ArrayRecord) -> Checkpoint:
         messages = self.rounds.train(server_round, arrays, self.grid)
+        self.spool.clear()
         replies = self._exchange(self._cut(messages, arrays, server_round))
-        arrays = self._aggregate(server_round, arrays, replies)
+        arrays = self._aggregate(server_round, arrays)
         losses = self._by_participant(replies, "loss")
         messages = self.rounds.evaluate(server_round, arrays, self.grid)
         replies = self._exchange(self._cut(messages, arrays, server_round))
@@ -126,20 +128,14 @@ class Federation:
                 message.content[ARRAYS] = to_record(part)
         return messages
 
-    def _aggregate(self, server_round: int, held: ArrayRecord, replies: list[Message]) -> ArrayRecord:
-        sent = {}
-        for reply in replies:
-            metrics = metrics_of(reply)
-            index = int(metrics[PARTICIPANT])  # type: ignore[arg-type]
-            arrays = from_record(reply.content.array_records[ARRAYS])
-            sent[index] = Sent(arrays, int(metrics[WEIGHT]))  # type: ignore[arg-type]
-        own = self.approach.aggregate(self.run_folder, from_record(held), sent, server_round)
-        if own is not None:
-            return to_record(own)
-        average = self.rounds.aggregate(server_round, replies)
-        for name, array in held.items():  # what no one trained stays as it is to the bit
-            if not self.approach.trains(self.plan, name, server_round):
-                average[name] = array
+    def _aggregate(self, server_round: int, held: ArrayRecord) -> ArrayRecord:
+        own = self.approach.aggregate(self.run_folder, from_record(held), self.spool, server_round)
+        average = self.rounds.aggregate(server_round, self.spool) if own is None else to_record(own)
+        self.spool.clear()
+        if own is None:
+            for name, array in held.items():  # what no one trained stays as it is to the bit
+                if not self.approach.trains(self.plan, name, server_round):
+                    average[name] = array
         return average
 
     def _ask(self, message_type: str, server_round: int, arrays: ArrayRecord | None) -> list[Message]:
@@ -157,33 +153,35 @@ class Federation:
     def _everyone(self, messages: list[Message]) -> list[Message]:
         """Return the answers of all, in the participants' order; one that fails, or does not answer, ends the run."""
         requests = {int(m.metadata.dst_node_id): m for m in messages}
-        replies = in_order(self.grid.send_and_receive(messages, timeout=ROUND_WITHIN))
+        replies: dict[int, Message] = {}
+        for reply in self.grid.send_and_receive(messages, timeout=ROUND_WITHIN):
+            index = int(metrics_of(checked(reply))[PARTICIPANT])  # type: ignore[arg-type]
+            self._read(index, requests[int(reply.metadata.src_node_id)], reply)
+            replies[index] = reply
         if len(replies) < len(messages):
             raise FedgrowError(
                 f"{len(messages) - len(replies)} of {len(messages)} participants did not answer"
             )
-        for reply in replies:
-            index = int(metrics_of(reply)[PARTICIPANT])  # type: ignore[arg-type]
-            self._read(index, requests[int(reply.metadata.src_node_id)], reply)
-        return replies
+        return [replies[index] for index in sorted(replies)]
 
     def _read(self, index: int, request: Message, reply: Message) -> None:
-        """Put a participant's arrays in the place of what travelled, where the plan has it compressed.
+        """Put a participant's arrays, read back from how they travelled, on disk, and out of memory.
 
         Raises:
-            FedgrowError: it is not what a compression makes, or a larger change than the plan takes.
+            FedgrowError: they are not what the plan's compression makes, or a larger change than it takes.
         """
-        most = self.plan.faults.largest_change
-        if ARRAYS not in reply.content or (self.compression.exact and most is None):
+        if ARRAYS not in reply.content:
             return
         given = from_record(request.content.array_records[ARRAYS])
         arrays = restore(self.compression, from_record(reply.content.array_records[ARRAYS]), given)
-        change = math.sqrt(sum(float(((arrays[n] - given[n]).double() ** 2).sum()) for n in arrays))
-        if most is not None and not change <= most:
-            raise FedgrowError(
-                f"a change of norm {change:.3g}; at most {most:.3g} is taken (faults.largest_change)"
-            )
-        reply.content[ARRAYS] = to_record(arrays)
+        if (most := self.plan.faults.largest_change) is not None:
+            change = math.sqrt(sum(float(((arrays[n] - given[n]).double() ** 2).sum()) for n in arrays))
+            if not change <= most:
+                raise FedgrowError(
+                    f"a change of norm {change:.3g}; at most {most:.3g} is taken (faults.largest_change)"
+                )
+        self.spool.put(index, arrays, int(metrics_of(reply)[WEIGHT]))  # type: ignore[arg-type]
+        del reply.content[ARRAYS]
 
     def _checkpoint(
         self, server_round: int, arrays: ArrayRecord, metrics: dict[str, list[float | None]]

@@ -1,10 +1,10 @@
 """Flower's strategies, made to speak fedgrow's messages and to sum in a fixed order.
 
-Replies are sorted by participant before Flower's own aggregation sees them, so that the sum has one order and one
-type (float32), whatever engine carried the messages. Add a strategy by adding a line here.
+What participants sent is taken in their order, so that a sum has one order and one type, whatever engine carried
+the messages. Add a strategy by adding a line here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -21,9 +21,11 @@ from flwr.serverapp.strategy import (
     Krum,
     MultiKrum,
 )
+from torch import Tensor
 
+from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.contract import ARRAYS, CONFIG, EVALUATE, GROW, METRICS, PARTICIPANT
+from fedgrow.exchange.contract import ARRAYS, CONFIG, EVALUATE, GROW, METRICS, WEIGHT
 from fedgrow.exchange.records import to_record
 
 ADAPTIVE = ("eta", "eta_l", "tau")
@@ -41,6 +43,7 @@ STRATEGIES: dict[str, tuple[type[FedAvg], tuple[str, ...]]] = {
     "MultiKrum": (MultiKrum, ("num_malicious_nodes", "num_nodes_to_select")),
     "Bulyan": (Bulyan, ("num_malicious_nodes",)),
 }
+OF_THE_MEAN = ("FedAvg", "FedAvgM", "FedAdam", "FedAdagrad", "FedYogi")
 # how many participants a strategy needs for so many malicious ones, as its paper says
 NEEDED = {"Krum": (2, 3), "MultiKrum": (2, 3), "Bulyan": (4, 3)}
 
@@ -85,13 +88,19 @@ class Rounds:
         messages = self.strategy.configure_evaluate(server_round, arrays, ConfigRecord(), grid)
         return _readdressed(messages, EVALUATE, server_round)
 
-    def aggregate(self, server_round: int, replies: list[Message]) -> ArrayRecord:
-        """Average the participants' operators."""
+    def aggregate(self, server_round: int, sent: Mapping[int, Sent]) -> ArrayRecord:
+        """Aggregate the participants' operators.
+
+        A strategy that begins with the mean is given that, summed one reply after another in the participants' order and
+        in float64; one that compares replies is given all of them.
+        """
+        name = type(self.strategy).__name__
+        replies = (
+            [_as_reply(mean(sent))] if name in OF_THE_MEAN else [_as_reply(one) for one in sent.values()]
+        )
         arrays, _ = self.strategy.aggregate_train(server_round, replies)
         if arrays is None:
-            raise FedgrowError(
-                f"round {server_round}: {type(self.strategy).__name__} made no aggregate of {len(replies)} replies"
-            )
+            raise FedgrowError(f"round {server_round}: {name} made no aggregate of {len(sent)} replies")
         return to_record({name: array.numpy().astype(np.float32) for name, array in arrays.items()})
 
     def state(self) -> dict[str, np.ndarray]:
@@ -122,6 +131,23 @@ class Rounds:
             setattr(self.strategy, attribute, value)
 
 
+def mean(sent: Mapping[int, Sent]) -> Sent:
+    """Return the mean of what participants sent, weighted by their examples; one of them is in memory at a time."""
+    sums: dict[str, Tensor] = {}
+    total = 0
+    for arrays, examples in sent.values():
+        total += examples
+        for name, array in arrays.items():
+            part = array.double() * examples
+            sums[name] = sums[name].add_(part) if name in sums else part
+    return Sent({name: (summed / total).float() for name, summed in sums.items()}, total)
+
+
+def _as_reply(sent: Sent) -> Message:
+    metrics = MetricRecord({WEIGHT: sent.examples})
+    return Message(RecordDict({ARRAYS: to_record(sent.arrays), METRICS: metrics}), 1, GROW)
+
+
 def _readdressed(messages: Iterable[Message], message_type: str, server_round: int) -> list[Message]:
     """Readdress messages, in the order of their nodes: Flower draws the order at random, unseeded."""
     ordered = sorted(messages, key=lambda m: m.metadata.dst_node_id)
@@ -136,17 +162,15 @@ def readdress(message: Message, message_type: str, server_round: int) -> Message
     return Message(content, message.metadata.dst_node_id, message_type, group_id=str(server_round))
 
 
-def in_order(replies: Iterable[Message]) -> list[Message]:
-    """Sort replies by participant.
+def checked(reply: Message) -> Message:
+    """Return a reply.
 
     Raises:
-        FedgrowError: a reply is an error; a site says no more than that there was one.
+        FedgrowError: it is an error; a site says no more than that there was one.
     """
-    replies = list(replies)
-    for reply in replies:
-        if reply.has_error():
-            raise FedgrowError(f"a participant failed: {reply.error.reason}")
-    return sorted(replies, key=lambda reply: int(metrics_of(reply)[PARTICIPANT]))  # type: ignore[arg-type]
+    if reply.has_error():
+        raise FedgrowError(f"a participant failed: {reply.error.reason}")
+    return reply
 
 
 def metrics_of(reply: Message) -> MetricRecord:
