@@ -1,7 +1,10 @@
 """Steps by round, from the plan alone."""
 
+import random
+
 from fedgrow.config.plan import Plan
 from fedgrow.methods.base import Phase
+from fedgrow.training.seeds import SAMPLE, derive
 
 Parts = list[tuple[Phase, int]]
 """Phases in order, with their steps."""
@@ -12,6 +15,14 @@ def total_steps(plan: Plan) -> int:
     schedule = plan.schedule
     local = schedule.local_steps if schedule.kind == "two-phase" else 0
     return local + schedule.rounds * schedule.steps + schedule.finetune_steps
+
+
+def taking_part(plan: Plan, server_round: int) -> list[int]:
+    """Return who trains in a round, by number: a share of all, at least one, drawn by the plan's seed."""
+    people = len(plan.participants)
+    few = max(1, round(plan.schedule.participation * people))
+    drawn = random.Random(derive(plan.seed, SAMPLE, server_round)).sample(range(people), few)
+    return sorted(drawn)
 
 
 def jointly(steps: int, rounds: int) -> list[Parts]:

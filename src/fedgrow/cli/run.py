@@ -70,7 +70,8 @@ class Bars:
             )
         elif kind == "round":
             losses = event["metrics"].get("train_loss")
-            loss = f"loss {sum(losses) / len(losses):.3f}  " if losses else ""
+            known = [loss for loss in losses or () if loss is not None]
+            loss = f"loss {sum(known) / len(known):.3f}  " if known else ""
             note = f"{loss}{event['bytes_up'] / 1e6:.2f} MB up  {event['bytes_down'] / 1e6:.2f} MB down"
             self.progress.update(self.rounds[event["method"]], completed=event["round"], note=note)
 

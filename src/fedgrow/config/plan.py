@@ -106,6 +106,10 @@ class SchedulePlan(Frozen):
     rounds: PositiveInt = 8
     steps: PositiveInt = 20
     local_steps: NonNegativeInt = 20
+    participation: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="share of the participants that train in a round, drawn anew for each; all are evaluated",
+    )
     finetune_steps: NonNegativeInt = Field(
         0, description="steps on all weights of each grown model, at its participant, after the last round"
     )

@@ -6,6 +6,7 @@ import torch
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Alone, Ended, Federated, Outcome, Together
 from fedgrow.approaches.rounds import count, flops_by_round, trained
+from fedgrow.approaches.schedule import taking_part
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.client_app import app as client_app
 from fedgrow.federated.client_app import participant
@@ -95,13 +96,15 @@ def _of(metrics: dict[str, list[float]], index: int, names: Sequence[str]) -> di
 
 def _ended(site: Participant, shared: Tensors, server_round: int, curve: list[dict[str, float]]) -> Ended:
     learner, approach = site.learner, site.approach
-    private = site.state.load(server_round)
+    private = site.private_after(server_round)
     mine = approach.down(site.run, shared, site.index, server_round)
     training = approach.training(site.plan.training)
-    flops, model = (
-        flops_by_round(site, learner, approach.rounds(site.plan), training),
-        learner.materialise(mine, private),
-    )
+    rounds = [
+        parts if number == 0 or site.index in taking_part(site.plan, number) else []
+        for number, parts in enumerate(approach.rounds(site.plan))
+    ]
+    flops = flops_by_round(site, learner, rounds, training)
+    model = learner.materialise(mine, private)
     steps = site.plan.schedule.finetune_steps
     if approach is FED_GROW and steps:
         tuned = site.finetune(model, steps)

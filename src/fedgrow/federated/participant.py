@@ -159,7 +159,7 @@ class Participant(OwnData):
         What is returned as shared is what travels: compressed, where the plan says so.
         """
         rounds = self.approach.rounds(self.plan)
-        private = self._private(server_round - 1)
+        private = self.private_after(server_round - 1)
         training = self.approach.training(self.plan.training)
         given, losses = dict(shared), []
 
@@ -196,20 +196,19 @@ class Participant(OwnData):
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
         """Return loss and metrics on the participant's own held-out data after a round."""
-        return self.evaluate(self.learner, shared, self._private(server_round))
+        return self.evaluate(self.learner, shared, self.private_after(server_round))
 
-    def _private(self, server_round: int) -> Tensors:
-        """Return the private tensors after a round; those of its last one, where a site may miss rounds."""
-        if self.plan.faults.mode == "quorum" and (last := self.state.latest(server_round)) is not None:
+    def private_after(self, server_round: int) -> Tensors:
+        """Return the private tensors after a round; those of its last one, where it may miss rounds."""
+        misses = self.plan.faults.mode == "quorum" or self.plan.schedule.participation < 1
+        if misses and (last := self.state.latest(server_round)) is not None:
             return self.state.load(last)
-        fresh = self.plan.faults.mode == "quorum" or (
-            server_round == 0 and not self.approach.rounds(self.plan)[0]
-        )
+        fresh = misses or (server_round == 0 and not self.approach.rounds(self.plan)[0])
         return self.learner.private_start() if fresh else self.state.load(server_round)
 
     def save_model(self, shared: Mapping[str, Tensor], server_round: int) -> None:
         """Write the grown model as an ordinary Hugging Face folder, and the participant's own report."""
-        private = self._private(server_round)
+        private = self.private_after(server_round)
         model = self.learner.materialise(shared, private)
         if steps := self.plan.schedule.finetune_steps:
             tuned = self.finetune(model, steps)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -10,6 +11,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
+from fedgrow.approaches.schedule import taking_part
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import compress, compression_of, restore
 from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT, Contract
@@ -75,6 +77,13 @@ class Federation:
             alive,
         )
 
+    @cached_property
+    def nodes(self) -> list[int]:
+        """Every participant's node; Ray's nodes are in no order, and say who they are when they are asked."""
+        if self.run_folder.state["engine"] != "ray":
+            return list(self.grid.get_node_ids())
+        return [int(reply.metadata.src_node_id) for reply in self._ask(PREPARE, 0, None)]
+
     def run(self) -> None:
         """Run all that is left to do."""
         total = self.plan.schedule.rounds
@@ -105,6 +114,9 @@ class Federation:
     def _round(self, server_round: int, arrays: ArrayRecord) -> Checkpoint:
         messages = self.rounds.train(server_round, arrays, self.grid)
         self.spool.clear()
+        if self.plan.schedule.participation < 1:
+            chosen = {self.nodes[index] for index in taking_part(self.plan, server_round)}
+            messages = [m for m in messages if m.metadata.dst_node_id in chosen]
         replies = self._exchange(self._cut(messages, arrays, server_round))
         arrays = self._aggregate(server_round, arrays)
         losses = self._by_participant(replies, "loss")
@@ -119,7 +131,7 @@ class Federation:
 
     def _cut(self, messages: list[Message], held: ArrayRecord, server_round: int) -> list[Message]:
         """Give every participant its part of what the server holds, where an approach sends parts."""
-        nodes = sorted(self.grid.get_node_ids())
+        nodes = list(self.grid.get_node_ids())
         arrays = from_record(held)
         for message in messages:
             index = nodes.index(message.metadata.dst_node_id)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PARTITION, DATA, INIT, TRAIN, OPERATOR = 1, 2, 3, 4, 5
+PARTITION, DATA, INIT, TRAIN, OPERATOR, SAMPLE = 1, 2, 3, 4, 5, 6
 
 
 def derive(seed: int, *path: int) -> int:
