@@ -51,6 +51,7 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
         return
     resumed = (folder / "run.json").is_file()
     run = _run(folder, plan_text)
+    run.note(models=False)  # figures are compared: a grown model of every experiment would fill the disk
     _same_data(run, RunFolder(setting))
     for name in run.plan.names:
         small, source = (r.participant(name) / "private" / "small" for r in (run, RunFolder(setting)))

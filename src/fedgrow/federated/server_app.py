@@ -97,7 +97,8 @@ class Federation:
             self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
         while last.server_round < total:
             last = self._round(last.server_round + 1, to_record(last.arrays))
-        if self.approach is FED_GROW and last.total_up is None:
+        keeps = self.run_folder.state.get("models", True)
+        if self.approach is FED_GROW and keeps and last.total_up is None:
             self._ask(SAVE, total, to_record(last.arrays))
             self.checkpoints.write(replace(last, total_up=self.grid.up, total_down=self.grid.down))
             self._emit("saved")
