@@ -31,6 +31,7 @@ RUNS = {
     "two-phase": ("two-phase", {}),
     "partial with a residual": ("joint", {"operator": {"kind": "partial", "residual": 2}}),
     "tied from lemon": ("joint", {"operator": {"kind": "tied", "start": "lemon"}}),
+    "evaluated along": ("joint", {}),
     "in int8": ("joint", {"compression": {"kind": "int8"}}),
     "the largest in float16": ("joint", {"compression": {"kind": "top-k", "fraction": 0.2}}),
     "nothing learned is shared": ("joint", {"operator": {"kind": "fixed"}}),
@@ -41,6 +42,8 @@ RUNS = {
 def run(request, tmp_path_factory) -> tuple[RunFolder, dict, list[bytes]]:
     kind, changes = request.param
     schedule = {"kind": kind, "rounds": 2, "steps": 2, "local_steps": 2}
+    if request.param is RUNS["evaluated along"]:
+        schedule["evaluation"] = "along"
     return tapped(tmp_path_factory.mktemp("contract"), schedule=schedule, **changes)
 
 
@@ -79,7 +82,9 @@ def test_every_reply_holds_exactly_global_ligo_and_the_listed_metrics(run):
         content = message.content
         assert set(content) == ({"metrics", "arrays"} if kind == GROW else {"metrics"})
         assert not content.config_records
-        assert set(content["metrics"]) == LISTED[kind]
+        along = folder.plan.schedule.evaluation == "along" and kind == GROW
+        given = {f"given.{name}" for name in QUALITY} if along else set()
+        assert set(content["metrics"]) == LISTED[kind] | given
         assert all(isinstance(value, int | float) for value in content["metrics"].values())
         if kind == GROW:
             found = {n: (tuple(a.shape), a.dtype) for n, a in content["arrays"].items()}
@@ -90,7 +95,9 @@ def test_every_phase_sent_its_messages(run):
     folder, _, sent = run
     kinds = [read(data).metadata.message_type for data in sent]
     people, rounds = len(folder.plan.participants), folder.plan.schedule.rounds
-    assert kinds.count("train.grow") == kinds.count("evaluate.grow") == people * rounds
+    along = folder.plan.schedule.evaluation == "along"
+    assert kinds.count("train.grow") == people * rounds
+    assert kinds.count("evaluate.grow") == (people if along else people * rounds)
     assert kinds.count("train.prepare") == kinds.count("query.save") == people
     assert kinds.count("train.local") == (people if folder.plan.schedule.kind == "two-phase" else 0)
 

@@ -157,6 +157,10 @@ class Federated(Approach):
         """Return how what participants send is made smaller."""
         return CompressionPlan()
 
+    def along(self, plan: Plan) -> bool:
+        """Whether a round's operator is evaluated when the next round begins, not in a phase of its own."""
+        return False
+
     def down(self, run: "RunFolder", held: Tensors, participant: int, server_round: int) -> Tensors:
         """Return what is sent to one participant, for a round, of all that the server holds."""
         return held

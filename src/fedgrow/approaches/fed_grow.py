@@ -43,6 +43,10 @@ class FedGrow(Federated):
         """Return the plan's."""
         return plan.compression
 
+    def along(self, plan: Plan) -> bool:
+        """Return the plan's."""
+        return plan.schedule.evaluation == "along"
+
     def aggregate(
         self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
     ) -> Tensors | None:

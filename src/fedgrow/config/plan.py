@@ -110,6 +110,10 @@ class SchedulePlan(Frozen):
         1.0,
         description="share of the participants that train in a round, drawn anew for each; all are evaluated",
     )
+    evaluation: Literal["apart", "along"] = Field(
+        "apart",
+        description="apart: a phase of its own after every round, of all; along: of a round's operator when the next begins",
+    )
     finetune_steps: NonNegativeInt = Field(
         0, description="steps on all weights of each grown model, at its participant, after the last round"
     )

@@ -26,6 +26,7 @@ PLAN, PREPARE, LOCAL, GROW, EVALUATE, SAVE, END = (
     "query.end",
 )
 WEIGHT, PARTICIPANT = "num-examples", "participant"
+GIVEN = "given."  # before the name of a metric: it is of the arrays as they were given, before training
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,26 @@ class Contract:
         arrays: the arrays of Global-LiGO, by name.
         evaluation: names of the metrics that the plan lists for evaluation.
         participant: the participant's number in the plan.
+        along: whether these come along with training, too: ``given.`` before a name says that it is of the given arrays.
     """
 
     arrays: Mapping[str, ArraySpec]
     evaluation: tuple[str, ...]
     participant: int
+    along: bool = False
 
     @classmethod
-    def of(cls, shared: Mapping[str, Tensor], evaluation: tuple[str, ...], participant: int) -> "Contract":
+    def of(
+        cls,
+        shared: Mapping[str, Tensor],
+        evaluation: tuple[str, ...],
+        participant: int,
+        *,
+        along: bool = False,
+    ) -> "Contract":
         """Make the contract for these shared tensors."""
         specs = {n: ArraySpec(tuple(t.shape), str(t.numpy().dtype)) for n, t in shared.items()}
-        return cls(specs, evaluation, participant)
+        return cls(specs, evaluation, participant, along)
 
     def metrics(self, message_type: str) -> frozenset[str]:
         """Return the metrics that a reply to this type of message holds; none for a type that is not in the plan."""
@@ -63,7 +73,7 @@ class Contract:
             PLAN: always,
             PREPARE: always,
             LOCAL: always | {"loss"},
-            GROW: always | {"loss"},
+            GROW: always | {"loss"} | ({GIVEN + name for name in self.evaluation} if self.along else set()),
             EVALUATE: always | set(self.evaluation),
             SAVE: always,
             END: always,

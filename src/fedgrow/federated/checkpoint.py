@@ -64,6 +64,12 @@ class Checkpoints:
             for name in ("shared.safetensors", "strategy.safetensors"):
                 (self._path(checkpoint.server_round - 2) / name).unlink(missing_ok=True)
 
+    def add(self, server_round: int, metrics: dict[str, list[float | None]]) -> None:
+        """Add metrics of a round that came later."""
+        path = self._path(server_round) / "round.json"
+        record = read_json(path)
+        write_json(path, record | {"metrics": record["metrics"] | metrics})
+
     def rounds(self) -> list[dict[str, Any]]:
         """Return the records of all rounds so far, in order."""
         return [

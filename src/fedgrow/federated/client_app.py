@@ -10,7 +10,7 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from fedgrow.errors import ContractError, FedgrowError
-from fedgrow.exchange.contract import ARRAYS, CONFIG, METRICS, PARTICIPANT, WEIGHT, Contract
+from fedgrow.exchange.contract import ARRAYS, CONFIG, GIVEN, METRICS, PARTICIPANT, WEIGHT, Contract
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.events import emit
@@ -47,7 +47,7 @@ class SiteApp(ClientApp):
             site = participant_of(context)
             with one_thread():
                 reply = super().__call__(message, context)
-                contract = Contract.of(site.wire_start, site.plan.metrics, site.index)
+                contract = Contract.of(site.wire_start, site.plan.metrics, site.index, along=site.along)
                 kept = contract.keep(message, reply)
             emit(site.run.path, "reply", participant=site.index, to=message.metadata.message_type)
             return kept
@@ -107,8 +107,12 @@ def train_local(message: Message, context: Context) -> Message:
 def train_grow(message: Message, context: Context) -> Message:
     """Train for one round; Global-LiGO goes back."""
     site = participant_of(context)
+    given = {}
+    if site.along:
+        metrics = site.evaluate_round(arrays_of(message), round_of(message) - 1)
+        given = {GIVEN + name: metrics[name] for name in site.plan.metrics}
     fitted = site.train_round(arrays_of(message), round_of(message))
-    return reply_with(message, site, {"loss": fitted.loss}, fitted.shared)
+    return reply_with(message, site, {"loss": fitted.loss, **given}, fitted.shared)
 
 
 @app.evaluate("grow")

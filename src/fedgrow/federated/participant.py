@@ -144,6 +144,11 @@ class Participant(OwnData):
         """The same as they travel: their names, shapes and types are what may leave."""
         return compress(self.compression, self.shared_start, self.shared_start, {})[0]
 
+    @property
+    def along(self) -> bool:
+        """Whether what a round is given is evaluated before it is trained on."""
+        return self.approach.along(self.plan)
+
     def train_locally(self, shared: Mapping[str, Tensor]) -> Fitted:
         """Two-phase: train Local-LiGO and the head before the first round."""
         start = self.learner.private_start()

@@ -14,7 +14,17 @@ from fedgrow.approaches import APPROACHES, FED_GROW, Federated
 from fedgrow.approaches.schedule import taking_part
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import compress, compression_of, restore
-from fedgrow.exchange.contract import ARRAYS, CONFIG, LOCAL, PARTICIPANT, PREPARE, SAVE, WEIGHT, Contract
+from fedgrow.exchange.contract import (
+    ARRAYS,
+    CONFIG,
+    GIVEN,
+    LOCAL,
+    PARTICIPANT,
+    PREPARE,
+    SAVE,
+    WEIGHT,
+    Contract,
+)
 from fedgrow.exchange.meter import MeteredGrid
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
@@ -59,6 +69,7 @@ class Federation:
         self.rounds = Rounds(strategy.name, len(self.plan.participants), dict(strategy.options))
         self.compression = compression_of(approach.compression(self.plan))
         self.grid = MeteredGrid(grid)
+        self.along = approach.along(self.plan)
         self.spool = Spool(self.run_folder.approach(method) / "replies")
         self.collect = self._everyone if alive is None else self._collector(alive)
 
@@ -71,7 +82,7 @@ class Federation:
             self.plan.faults,
             dict(zip(people, self.grid.get_node_ids(), strict=True)),
             self.plan.names,
-            {i: Contract.of(travels, self.plan.metrics, i) for i in people},
+            {i: Contract.of(travels, self.plan.metrics, i, along=self.along) for i in people},
             self._read,
             self._emit,
             alive,
@@ -113,6 +124,7 @@ class Federation:
         return self._checkpoint(0, arrays, {})
 
     def _round(self, server_round: int, arrays: ArrayRecord) -> Checkpoint:
+        total = self.plan.schedule.rounds
         messages = self.rounds.train(server_round, arrays, self.grid)
         self.spool.clear()
         if self.plan.schedule.participation < 1:
@@ -121,14 +133,16 @@ class Federation:
         replies = self._exchange(self._cut(messages, arrays, server_round))
         arrays = self._aggregate(server_round, arrays)
         losses = self._by_participant(replies, "loss")
+        if self.along:
+            given = {name: self._by_participant(replies, GIVEN + name) for name in self.plan.metrics}
+            self.checkpoints.add(server_round - 1, given)
+        metrics = {} if self.along and server_round < total else self._evaluate(server_round, arrays)
+        return self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
+
+    def _evaluate(self, server_round: int, arrays: ArrayRecord) -> dict[str, list[float | None]]:
         messages = self.rounds.evaluate(server_round, arrays, self.grid)
         replies = self._exchange(self._cut(messages, arrays, server_round))
-        metrics = {
-            name: self._by_participant(replies, name)
-            for name in sorted(metrics_of(replies[0]))
-            if name not in (PARTICIPANT, WEIGHT)
-        }
-        return self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
+        return {name: self._by_participant(replies, name) for name in sorted(self.plan.metrics)}
 
     def _cut(self, messages: list[Message], held: ArrayRecord, server_round: int) -> list[Message]:
         """Give every participant its part of what the server holds, where an approach sends parts."""

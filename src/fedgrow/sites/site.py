@@ -215,7 +215,8 @@ class Site:
         site = participant(str(experiment.run.path), experiment.index, FED_GROW.name)
         metrics = MetricRecord({PARTICIPANT: site.index, WEIGHT: len(site.train_data)})
         reply = Message(RecordDict({METRICS: metrics}), reply_to=message)
-        return Contract.of(site.wire_start, site.plan.metrics, site.index).keep(message, reply)
+        contract = Contract.of(site.wire_start, site.plan.metrics, site.index, along=site.along)
+        return contract.keep(message, reply)
 
     def _ledger(self, experiment: Experiment) -> Ledger:
         path = experiment.ledger

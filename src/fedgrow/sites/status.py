@@ -22,6 +22,9 @@ def status_of(path: Path) -> dict[str, Any]:
     last = rounds[-1] if rounds else none
     file = at.folder / "status.json"
     live: dict[str, Any] = read_json(file)["sites"] if file.is_file() else {}
+    shown = next(
+        (r["metrics"] for r in reversed(rounds) if set(r["metrics"]) > {"train_loss"}), last["metrics"]
+    )
     told = _counted(at.run.path / "events.jsonl")
     keys = at.keys()
     sites = {}
@@ -34,7 +37,7 @@ def status_of(path: Path) -> dict[str, Any]:
             "answered": told["answered", index],
             "refused": told["refused", index],
             "left_out": told["left out", index],
-            "metrics": {metric: values[index] for metric, values in last["metrics"].items()},
+            "metrics": {metric: values[index] for metric, values in shown.items()},
         }
     return {
         "experiment": at.experiment,
@@ -43,7 +46,7 @@ def status_of(path: Path) -> dict[str, Any]:
         "rounds": plan.schedule.rounds,
         "bytes_up": last["bytes_up"],
         "bytes_down": last["bytes_down"],
-        "metrics": list(last["metrics"]),
+        "metrics": list(shown),
         "sites": sites,
     }
 
