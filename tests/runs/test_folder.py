@@ -142,9 +142,19 @@ def test_a_partition_that_was_changed_is_refused(tmp_path, change):
 def test_notes_are_added_to_the_state(tmp_path):
     run = created(tmp_path / "run")
     before = run.state
-    run.note(state="failed", reason="because")
+    run.note(state="failed", models=False)
     run.note(state="running")
-    assert run.state == before | {"reason": "because"}
+    assert run.state == before | {"models": False}
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"state": "running"}', '{"state": 1, "engine": "local", "data": {}}']
+)
+def test_a_damaged_state_is_named(tmp_path, text):
+    run = created(tmp_path / "run")
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(FedgrowError, match=r"run\.json: .*restore the file, or begin anew"):
+        run.state
 
 
 def test_data_that_stayed_the_same_may_go_on(tmp_path):

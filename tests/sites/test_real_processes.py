@@ -1,13 +1,10 @@
 """Coordinator and sites as real processes on loopback, over TLS: killed in the middle, and the same operator after all."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,75 +17,9 @@ from fedgrow.runs.atomic import read_tensors
 from fedgrow.sites.audit import audited
 from fedgrow.sites.children import free_port
 from tests.sites.making import SHAPES, write_all
+from tests.sites.processes import Processes, children_of, status, wait_for
 
 pytestmark = pytest.mark.slow
-WITHIN = 400.0  # seconds
-
-
-class Processes:
-    """Commands of one federation, each ended at the end whatever happens."""
-
-    def __init__(self, folder):
-        self.folder, self.all = folder, {}
-
-    def start(self, name, *arguments):
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.all[name] = subprocess.Popen(
-                [sys.executable, "-m", "fedgrow", *arguments],
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-
-    def run(self, *arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "fedgrow", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    def kill(self, name):
-        self.all[name].kill()
-        self.all[name].wait()
-
-    def wait(self, name):
-        try:
-            return self.all[name].wait(WITHIN)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"{name} did not end: {(self.folder / f'{name}.log').read_text()[-3000:]}")
-
-    def end(self):
-        for process in self.all.values():
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-
-
-def status(processes):
-    return json.loads(processes.run("status", "--out", "coordinator", "--json").stdout)
-
-
-def wait_for(what, processes):
-    end = time.monotonic() + WITHIN
-    while not what():
-        for name, process in processes.all.items():
-            assert process.poll() in (None, 0, -9), (processes.folder / f"{name}.log").read_text()[-3000:]
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.3)
-
-
-def children_of(process):
-    """Return the ids of a process's children."""
-    with contextlib.suppress(FileNotFoundError):
-        return [
-            int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        ]
-    return []
 
 
 @pytest.fixture(scope="module")

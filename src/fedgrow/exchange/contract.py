@@ -125,7 +125,10 @@ class Contract:
             found = ArraySpec(tuple(array.shape), array.dtype)
             if found != spec:
                 raise ContractError(f"array {name!r} is {found}; the plan lists {spec}")
-            values = array.numpy()
+            try:
+                values = array.numpy()
+            except Exception as error:  # NumPy's reader raises what it likes at damaged bytes
+                raise ContractError(f"the bytes of array {name!r} are no array") from error
             if (values.shape, str(values.dtype)) != (spec.shape, spec.dtype):
                 raise ContractError(
                     f"the bytes of array {name!r} decode to {values.dtype}{values.shape}, not {spec}"

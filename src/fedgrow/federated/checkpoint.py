@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from fedgrow.runs.atomic import read_arrays, read_json, write_arrays, write_folder, write_json
+from fedgrow.runs.atomic import read_arrays, read_json, read_record, write_arrays, write_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,18 @@ class Checkpoint:
     total_up: int | None = None
     total_down: int | None = None
     strategy: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class RoundRecord(BaseModel):
+    """What ``round.json`` holds: a checkpoint's metrics and bytes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    round: NonNegativeInt
+    metrics: dict[str, list[float | None]]
+    bytes_up: NonNegativeInt
+    bytes_down: NonNegativeInt
+    total_up: NonNegativeInt | None
+    total_down: NonNegativeInt | None
 
 
 class Checkpoints:
@@ -73,7 +86,7 @@ class Checkpoints:
     def rounds(self) -> list[dict[str, Any]]:
         """Return the records of all rounds so far, in order."""
         return [
-            read_json(p / "round.json")
+            read_record(p / "round.json", RoundRecord).model_dump()
             for p in sorted(self.folder.glob("[0-9]*"))
             if (p / "round.json").is_file()
         ]
@@ -83,7 +96,7 @@ class Checkpoints:
         whole = [p for p in sorted(self.folder.glob("[0-9]*")) if (p / "shared.safetensors").is_file()]
         if not whole:
             return None
-        record = read_json(whole[-1] / "round.json")
+        record = read_record(whole[-1] / "round.json", RoundRecord).model_dump()
         return Checkpoint(
             record["round"],
             read_arrays(whole[-1] / "shared.safetensors"),

@@ -5,13 +5,20 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_numpy
 from safetensors.numpy import save as save_numpy
 from safetensors.torch import load_file, save
 from torch import Tensor
+
+from fedgrow.errors import FedgrowError
+
+M = TypeVar("M", bound=BaseModel)
+MEND = "restore the file, or begin anew in another folder"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -36,8 +43,35 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON."""
-    return json.loads(path.read_text("utf-8"))
+    """Read JSON.
+
+    Raises:
+        FedgrowError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+
+
+def read_record(path: Path, model: type[M]) -> M:
+    """Read JSON that has a form.
+
+    Raises:
+        FedgrowError: the file is missing or damaged, or holds something else.
+    """
+    value = read_json(path)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise FedgrowError(f"{path}: {place or 'it'}: {first['msg']}; {MEND}") from None
+
+
+def _damaged(path: Path, error: Exception) -> FedgrowError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return FedgrowError(f"{path}: it cannot be read ({reason}); {MEND}")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -46,8 +80,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read safetensors, names sorted."""
-    return dict(sorted(load_file(path).items()))
+    """Read safetensors, names sorted.
+
+    Raises:
+        FedgrowError: the file is missing or damaged.
+    """
+    try:
+        return dict(sorted(load_file(path).items()))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(path, error) from None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -56,8 +97,15 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read safetensors, names sorted."""
-    return dict(sorted(load_numpy(path).items()))
+    """Read safetensors, names sorted.
+
+    Raises:
+        FedgrowError: the file is missing or damaged.
+    """
+    try:
+        return dict(sorted(load_numpy(path).items()))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(path, error) from None
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import BaseModel, ConfigDict
 
 from fedgrow.architectures import Family, families
 from fedgrow.config.load import parse_plan
@@ -13,12 +14,22 @@ from fedgrow.data.examples import Examples
 from fedgrow.data.partition import Partition, partition
 from fedgrow.data.sources import load
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import read_json, write_folder, write_json, write_text
+from fedgrow.runs.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
 from fedgrow.runs.environment import environment
 from fedgrow.tasks import TASKS
 from fedgrow.training.seeds import DATA, PARTITION, derive
 
 State = Literal["running", "interrupted", "failed", "finished"]
+
+
+class RunState(BaseModel):
+    """What ``run.json`` holds: the state, the engine, digests of the data, and whether grown models are kept."""
+
+    model_config = ConfigDict(extra="forbid")
+    state: State
+    engine: str
+    data: dict[str, str]
+    models: bool = True
 
 
 class RunFolder:
@@ -90,9 +101,12 @@ class RunFolder:
     @cached_property
     def plan(self) -> Plan:
         """The resolved plan."""
-        return parse_plan(
-            (self.path / "plan.yaml").read_text("utf-8"), str(self.path / "plan.yaml"), self.path
-        )
+        path = self.path / "plan.yaml"
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FedgrowError(f"{path}: it cannot be read ({error}); {MEND}") from None
+        return parse_plan(text, str(path), self.path)
 
     @property
     def family(self) -> Family:
@@ -124,7 +138,7 @@ class RunFolder:
     @property
     def state(self) -> dict[str, Any]:
         """The run's state record."""
-        return read_json(self.path / "run.json")
+        return read_record(self.path / "run.json", RunState).model_dump(exclude_unset=True)
 
     def note(self, **values: Any) -> None:
         """Add to the state record."""

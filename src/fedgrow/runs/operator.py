@@ -110,7 +110,7 @@ def _config(folder: Path) -> dict[str, Any]:
         for name in ("intermediate", "large"):
             Shape(**config[name])
         return {**config, "family": str(config["family"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FedgrowError, ValueError, KeyError, TypeError) as error:
         raise FedgrowError(
             f"operator.trained: {folder} holds no operator ({type(error).__name__}: {error}); "
             f"give a run's folder operator/, with {ARRAYS} and {CONFIG}"

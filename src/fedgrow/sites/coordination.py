@@ -6,16 +6,27 @@ import secrets
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from fedgrow.config.plan import NAME, Plan
+from pydantic import Field
+
+from fedgrow.config.plan import NAME, Frozen, Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import read_json, write_json, write_text
+from fedgrow.runs.atomic import read_record, write_json, write_text
 from fedgrow.runs.folder import RunFolder
 from fedgrow.sites.certificates import make_certificates, read_public_key, write_private
 
 __all__ = ["NAME", "Coordination", "digest_of", "plan_text"]
+
+
+class Record(Frozen):
+    """What ``coordinator.json`` holds."""
+
+    experiment: Annotated[str, Field(pattern=NAME)]
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    names: tuple[str, ...]
 
 
 class Coordination:
@@ -85,14 +96,14 @@ class Coordination:
         return self.private / "secret"
 
     @cached_property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> "Record":
         """Experiment, host, port and names."""
-        return read_json(self.folder / "coordinator.json")
+        return read_record(self.folder / "coordinator.json", Record)
 
     @property
     def experiment(self) -> str:
         """The experiment's name: sites keep their state under it."""
-        return str(self.record["experiment"])
+        return self.record.experiment
 
     @property
     def plan(self) -> Plan:
@@ -102,13 +113,13 @@ class Coordination:
     @property
     def calls(self) -> str:
         """The address that sites call."""
-        names = self.record["names"]
-        return f"{names[0] if names else self.record['host']}:{self.record['port']}"
+        names = self.record.names
+        return f"{names[0] if names else self.record.host}:{self.record.port}"
 
     def keys(self) -> dict[str, bytes]:
         """Return the keys of the sites that were invited, by name."""
         return {
-            path.stem: read_public_key(path.read_text("utf-8"))
+            path.stem: read_public_key(path.read_text("utf-8", errors="replace"))
             for path in sorted((self.folder / "sites").glob("*.pub"))
         }
 

@@ -106,7 +106,7 @@ class Coordinator:
         self.at = coordination
         self.run = coordination.run
         self.place = Place(
-            f"127.0.0.1:{coordination.record['port']}",
+            f"127.0.0.1:{coordination.record.port}",
             (coordination.certificates / "ca.crt").read_bytes(),
             coordination.secret.read_bytes(),
         )
@@ -160,13 +160,13 @@ class Coordinator:
         """Have a SuperLink, and connections to it."""
         record = self.at.record
         arguments = superlink_arguments(
-            self.at.private, record["host"], record["port"], self.at.certificates, self.at.secret
+            self.at.private, record.host, record.port, self.at.certificates, self.at.secret
         )
         self.child = Child(
             SUPERLINK, arguments, self.at.private / "flower", self.at.private / "superlink.log"
         )
         try:
-            wait_until_listening(self.child, "127.0.0.1", record["port"], UP_WITHIN)
+            wait_until_listening(self.child, "127.0.0.1", record.port, UP_WITHIN)
             self.control = Control(self.place)
             yield
         except Failure as error:

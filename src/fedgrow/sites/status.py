@@ -1,13 +1,32 @@
 """How a federation stands, from what its coordinator has on disk."""
 
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from fedgrow.federated.checkpoint import Checkpoints
-from fedgrow.runs.atomic import read_json
+from fedgrow.runs.atomic import read_record
 from fedgrow.sites.coordination import Coordination
+
+
+class Seen(BaseModel):
+    """What is known of a site just now."""
+
+    online: bool = False
+    since: str | None = None
+    last_seen: str | None = None
+
+
+class Live(BaseModel):
+    """What ``status.json`` holds."""
+
+    time: str
+    state: str
+    sites: dict[str, Seen]
 
 
 def status_of(path: Path) -> dict[str, Any]:
@@ -21,7 +40,7 @@ def status_of(path: Path) -> dict[str, Any]:
     none: dict[str, Any] = {"round": 0, "metrics": {}, "bytes_up": 0, "bytes_down": 0}
     last = rounds[-1] if rounds else none
     file = at.folder / "status.json"
-    live: dict[str, Any] = read_json(file)["sites"] if file.is_file() else {}
+    live = read_record(file, Live).sites if file.is_file() else {}
     shown = next(
         (r["metrics"] for r in reversed(rounds) if set(r["metrics"]) > {"train_loss"}), last["metrics"]
     )
@@ -29,15 +48,15 @@ def status_of(path: Path) -> dict[str, Any]:
     keys = at.keys()
     sites = {}
     for index, name in enumerate(plan.names):
-        seen = live.get(name, {})
+        seen = live.get(name, Seen())
         sites[name] = {
             "invited": name in keys,
-            "online": bool(seen.get("online")) and at.run.state["state"] == "running",
-            "last_seen": seen.get("last_seen"),
+            "online": seen.online and at.run.state["state"] == "running",
+            "last_seen": seen.last_seen,
             "answered": told["answered", index],
             "refused": told["refused", index],
             "left_out": told["left out", index],
-            "metrics": {metric: values[index] for metric, values in shown.items()},
+            "metrics": {metric: values[index] for metric, values in shown.items() if len(values) > index},
         }
     return {
         "experiment": at.experiment,
@@ -54,8 +73,11 @@ def status_of(path: Path) -> dict[str, Any]:
 def _counted(events: Path) -> Counter[tuple[str, int]]:
     found: Counter[tuple[str, int]] = Counter()
     if events.is_file():
-        for line in events.read_text("utf-8").splitlines():
-            event = json.loads(line)
-            if event["event"] in ("answered", "refused", "left out"):
-                found[event["event"], event["participant"]] += 1
+        for line in events.read_text("utf-8", errors="replace").splitlines():
+            with contextlib.suppress(
+                ValueError, KeyError, TypeError
+            ):  # a log, of which a line may be cut short
+                event = json.loads(line)
+                if event["event"] in ("answered", "refused", "left out"):
+                    found[event["event"], event["participant"]] += 1
     return found
