@@ -23,11 +23,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.sites.making import SHAPES, write_all
+from tests.sites.processes import Processes, children_of
+
 from fedgrow.config.load import load_plan
 from fedgrow.federated.simulate import simulate
 from fedgrow.sites.children import free_port
-from tests.sites.making import SHAPES, write_all
-from tests.sites.processes import Processes, children_of
 
 FAULTS = ("coordinator", "superlink", "site", "supernode", "cut")
 WITHIN = 900.0  # seconds for a run
@@ -156,7 +157,8 @@ def main() -> None:
     strict = [run for run in runs if run["mode"] == "strict"]
     print(
         f"{len(runs)} runs, {sum(len(run['faults']) for run in runs)} faults; {len(strict)} strict, "
-        f"{sum(run['same_operator'] for run in strict)} with the unbroken run's operator; not as they should be: {bad or 'none'}"
+        f"{sum(run['same_operator'] for run in strict)} with the unbroken run's operator; "
+        f"not as they should be: {bad or 'none'}"
     )
     sys.exit(bool(bad))
 

@@ -154,7 +154,7 @@ def test_a_damaged_state_is_named(tmp_path, text):
     run = created(tmp_path / "run")
     (run.path / "run.json").write_text(text)
     with pytest.raises(FedgrowError, match=r"run\.json: .*restore the file, or begin anew"):
-        run.state
+        _ = run.state
 
 
 def test_data_that_stayed_the_same_may_go_on(tmp_path):
