@@ -36,6 +36,14 @@ def server(
             help="Host name or address by which sites call this machine; it is in the certificate. Repeatable.",
         ),
     ] = None,
+    certificates: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Take ca.crt, server.crt and server.key from this folder instead of making them.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the plan; repeatable."),
@@ -72,7 +80,7 @@ def server(
             )
         loaded = load_plan(plan, settings or [])
         folder = out or Path("runs") / f"{loaded.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        at = Coordination.create(folder, loaded, host, port, names or [])
+        at = Coordination.create(folder, loaded, host, port, names or [], certificates)
     console = Console(stderr=True)
     path = at.run.path
     console.print(

@@ -20,6 +20,9 @@ from fedgrow.sites.certificates import make_certificates, read_public_key, write
 __all__ = ["NAME", "Coordination", "digest_of", "plan_text"]
 
 
+CERTIFICATES = ("ca.crt", "server.crt", "server.key")
+
+
 class Record(Frozen):
     """What ``coordinator.json`` holds."""
 
@@ -43,7 +46,15 @@ class Coordination:
         self.private = self.folder / "private"
 
     @classmethod
-    def create(cls, path: Path, plan: Plan, host: str, port: int, names: Sequence[str]) -> "Coordination":
+    def create(
+        cls,
+        path: Path,
+        plan: Plan,
+        host: str,
+        port: int,
+        names: Sequence[str],
+        certificates: Path | None = None,
+    ) -> "Coordination":
         """Check a plan and make the folder.
 
         Args:
@@ -52,6 +63,7 @@ class Coordination:
             host: the address to listen on.
             port: the port to listen on.
             names: host names and addresses by which sites call the coordinator.
+            certificates: a folder with ``ca.crt``, ``server.crt`` and ``server.key`` to take; None makes them.
 
         Raises:
             FedgrowError: the plan is not one for sites, or the folder is not empty.
@@ -66,9 +78,15 @@ class Coordination:
             raise FedgrowError("data: sites bring their own, named in their own files; leave it out")
         if plan.baselines:
             raise FedgrowError("baselines: they are for `fedgrow simulate`; leave them out")
+        if certificates is not None:
+            _check_whole(certificates)
         run = RunFolder.create(path, resolve(plan), "sites")
         self = cls(run.path)
-        make_certificates(self.certificates, names)
+        if certificates is None:
+            make_certificates(self.certificates, names)
+        else:
+            for name in CERTIFICATES:
+                write_private(self.certificates / name, (certificates / name).read_bytes())
         write_private(self.secret, secrets.token_hex(32).encode())
         (self.folder / "sites").mkdir()
         experiment = f"{plan.name[:40]}-{secrets.token_hex(4)}"
@@ -143,6 +161,14 @@ class Coordination:
                     f"a site's identity to it"
                 )
         write_text(self.folder / "sites" / f"{name}.pub", key.strip() + "\n")
+
+
+def _check_whole(certificates: Path) -> None:
+    for name in CERTIFICATES:
+        if not (certificates / name).is_file():
+            raise FedgrowError(
+                f"--certificates {certificates}: {name} is missing; expected {', '.join(CERTIFICATES)}"
+            )
 
 
 def plan_text(plan: Plan) -> str:

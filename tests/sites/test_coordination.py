@@ -1,0 +1,83 @@
+"""The coordinator's folder: which plans are for sites, whose keys it takes, what it says of itself."""
+
+import pytest
+
+from fedgrow.config.load import load_plan
+from fedgrow.errors import FedgrowError
+from fedgrow.sites.certificates import make_certificates, make_key
+from fedgrow.sites.coordination import Coordination, digest_of, plan_text
+from fedgrow.sites.status import status_of
+from tests.sites.making import write_all
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_all(tmp_path, "127.0.0.1:9", tmp_path / "ca.crt")
+    return tmp_path
+
+
+def create(folder, *overrides, **more) -> Coordination:
+    plan = load_plan(folder / "plan.yaml", overrides)
+    return Coordination.create(folder / "out", plan, "127.0.0.1", 9, ["me.example.org"], **more)
+
+
+WRONG = {
+    "what a site brings": ("participants.0.tokenizer=bert", "participants: ada has tokenizer; a site says that itself"),
+    "data": ("data={source: bundled:digits}", "data: sites bring their own"),
+    "a baseline": ("baselines=[small]", "baselines: they are for `fedgrow simulate`"),
+    "no intermediate": (
+        "intermediate=auto",
+        "intermediate: name a shape, for not all small models are known here",
+    ),
+    "no family": ("family=null", "family: name it, for no small model is given"),
+}
+
+
+@pytest.mark.parametrize(("override", "why"), WRONG.values(), ids=WRONG)
+def test_a_plan_that_is_not_for_sites_is_refused(folder, override, why):
+    with pytest.raises(FedgrowError, match=why):
+        create(folder, override)
+    assert not (folder / "out").exists()
+
+
+def test_what_is_made_opens_again(folder):
+    made = create(folder)
+    again = Coordination.open(folder / "out")
+    assert (again.experiment, again.calls) == (made.experiment, "me.example.org:9")
+    assert digest_of(plan_text(again.plan)) == digest_of(plan_text(made.plan))
+    found = status_of(folder / "out")
+    assert (found["state"], found["round"], found["rounds"]) == ("running", 0, 3)
+    assert not any(site["invited"] or site["online"] for site in found["sites"].values())
+
+
+def test_a_site_is_invited_once_by_one_key_of_its_own(folder):
+    at = create(folder)
+    ada, bob = (make_key(folder / name) for name in ("one", "two"))
+    at.invite("ada", ada)
+    at.invite("ada", ada)
+    assert list(at.keys()) == ["ada"]
+    with pytest.raises(FedgrowError, match="'eve' is not in the plan; its participants are ada, bob, cyd"):
+        at.invite("eve", bob)
+    with pytest.raises(FedgrowError, match="this key is ada's already"):
+        at.invite("bob", ada)
+    with pytest.raises(FedgrowError, match="ada has another key already"):
+        at.invite("ada", bob)
+
+
+def test_certificates_may_be_brought(folder):
+    make_certificates(folder / "own", ["me.example.org"])
+    at = create(folder, certificates=folder / "own")
+    for name in ("ca.crt", "server.crt", "server.key"):
+        assert (at.certificates / name).read_bytes() == (folder / "own" / name).read_bytes()
+
+
+def test_certificates_that_are_not_whole_are_refused(folder):
+    (folder / "own").mkdir()
+    with pytest.raises(FedgrowError, match=r"--certificates .*: ca\.crt is missing"):
+        create(folder, certificates=folder / "own")
+    assert not (folder / "out").exists()
+
+
+def test_a_folder_that_is_no_coordinators_is_refused(tmp_path):
+    with pytest.raises(FedgrowError, match="it holds no coordinator"):
+        Coordination.open(tmp_path)
