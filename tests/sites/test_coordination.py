@@ -22,7 +22,10 @@ def create(folder, *overrides, **more) -> Coordination:
 
 
 WRONG = {
-    "what a site brings": ("participants.0.tokenizer=bert", "participants: ada has tokenizer; a site says that itself"),
+    "what a site brings": (
+        "participants.0.tokenizer=bert",
+        "participants: ada has tokenizer; a site says that itself",
+    ),
     "data": ("data={source: bundled:digits}", "data: sites bring their own"),
     "a baseline": ("baselines=[small]", "baselines: they are for `fedgrow simulate`"),
     "no intermediate": (
