@@ -8,6 +8,7 @@ or to what stands behind the network. Every case can be run again from its numbe
 
 import argparse
 import contextlib
+import copy
 import io
 import json
 import random
@@ -55,13 +56,15 @@ def mutated(value: Any, draw: random.Random) -> Any:
     for _ in range(draw.randint(1, 3)):
         places = list(_places(value))
         if not places:
-            return draw.choice(ODD)
+            return copy.deepcopy(draw.choice(ODD))
         parent, key = draw.choice(places)
         what = draw.random()
         if what < 0.2:
             del parent[key]
         elif what < 0.3 and isinstance(parent, dict):
-            parent[draw.choice(["extra", "kind", "name", "", "seed", "path"])] = draw.choice(ODD)
+            parent[draw.choice(["extra", "kind", "name", "", "seed", "path"])] = copy.deepcopy(
+                draw.choice(ODD)
+            )
         elif what < 0.4:
             parent[key] = [json.loads(json.dumps(parent[key]))]
         elif what < 0.5:
@@ -69,7 +72,7 @@ def mutated(value: Any, draw: random.Random) -> Any:
             with contextlib.suppress(KeyError, IndexError):
                 parent[key] = json.loads(json.dumps(other[name]))
         else:
-            parent[key] = draw.choice(ODD)
+            parent[key] = copy.deepcopy(draw.choice(ODD))
     return value
 
 

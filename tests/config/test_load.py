@@ -174,3 +174,9 @@ def test_what_is_no_local_path_stays():
 def test_a_copy_of_a_shipped_plan_is_the_same_plan(tmp_path):
     shutil.copy(shipped_plans()["digits"], tmp_path / "mine.yaml")
     assert load_plan(tmp_path / "mine.yaml") == load_plan("digits")
+
+
+@pytest.mark.parametrize("setting", ["participants.1.model", "data.source", "name"])
+def test_a_text_with_a_null_character_is_named(setting):
+    with pytest.raises(FedgrowError, match=rf"{setting}: it holds a null character"):
+        load_plan("digits", [f'{setting}="a\\0b"'])

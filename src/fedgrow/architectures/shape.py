@@ -1,9 +1,11 @@
 """The shape of a transformer: the axes that growth changes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Size = Annotated[int, Field(gt=0, le=2**24)]  # what is larger is a slip, and would only fill the memory
 
 
 class Shape(BaseModel):
@@ -16,14 +18,14 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layers: PositiveInt
-    width: PositiveInt
-    heads: PositiveInt
-    head_size: PositiveInt
-    ffn: PositiveInt
-    kv_heads: PositiveInt
-    decoder_layers: PositiveInt | None = None
-    rotary: PositiveInt | None = None
+    layers: Size
+    width: Size
+    heads: Size
+    head_size: Size
+    ffn: Size
+    kv_heads: Size
+    decoder_layers: Size | None = None
+    rotary: Size | None = None
 
     @model_validator(mode="before")
     @classmethod

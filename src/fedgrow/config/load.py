@@ -99,6 +99,8 @@ def _settings(text: str, what: str) -> dict[str, Any]:
 
 def validate(model: type[M], raw: Any, what: str) -> M:
     """Validate settings, turning the first errors into one text that names each setting."""
+    if (setting := _with_null(raw)) is not None:
+        raise FedgrowError(f"{what} is not valid:\n  {setting}: it holds a null character; take it out")
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -110,6 +112,15 @@ def validate(model: type[M], raw: Any, what: str) -> M:
             found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
             lines.append(f"  {setting}: {item['msg'].removeprefix('Value error, ')}{found}")
         raise FedgrowError(f"{what} is not valid:\n" + "\n".join(lines)) from None
+
+
+def _with_null(raw: Any, setting: str = "") -> str | None:
+    """Return the first setting whose text holds a null character, which no path may."""
+    if isinstance(raw, str):
+        return (setting or "it") if "\0" in raw else None
+    items = raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list | tuple) else ()
+    found = (_with_null(item, f"{setting}.{key}".removeprefix(".")) for key, item in items)
+    return next((one for one in found if one is not None), None)
 
 
 def _told(error: ValidationError) -> list[ErrorDetails]:

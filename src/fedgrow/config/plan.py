@@ -1,5 +1,6 @@
 """The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from fedgrow.architectures import Shape, families
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of plans and participants: they become folders
+MOST_RANK = 2**16  # beyond any width: what is larger is a slip, and would only fill the memory
 Task = Literal[
     "sequence-classification",
     "token-classification",
@@ -76,13 +78,13 @@ class OperatorPlan(Frozen):
     """Kind and start of a growth operator."""
 
     kind: str = "low-rank"
-    rank: PositiveInt | None = Field(None, description="default: by kind")
+    rank: Annotated[int, Field(gt=0, le=MOST_RANK)] | None = Field(None, description="default: by kind")
     start: str = Field("exact", description="the initialiser")
-    residual: PositiveInt | None = Field(
+    residual: Annotated[int, Field(gt=0, le=MOST_RANK)] | None = Field(
         None, description="rank of a learned term added to every grown weight"
     )
     learning_rate: PositiveFloat | None = Field(None, description="default: by kind and fan-in")
-    seed: Annotated[int, Field(ge=0)] | None = Field(
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
         None, description="of what is drawn in it; default: the run's"
     )
     trained: str | None = Field(
@@ -276,7 +278,7 @@ class Plan(Frozen):
 
         def path(value: str) -> str:
             local = folder / Path(value).expanduser()
-            return str(local.resolve()) if local.exists() else value
+            return str(local.resolve()) if os.path.exists(local) else value  # noqa: PTH110 (not: too long a name)
 
         def data(plan: DataPlan | None) -> DataPlan | None:
             return plan and plan.model_copy(update={"source": path(plan.source)})

@@ -1,5 +1,6 @@
 """The site's private file: what it brings, where it keeps it, and what it agrees to. None of it ever leaves."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -30,7 +31,9 @@ class SitePlan(Frozen):
     name: Annotated[str, Field(pattern=NAME)]
     coordinator: Annotated[str, Field(pattern=ADDRESS, description="host:port")]
     certificate: str = Field(description="the coordinator's ca.crt, as its invitation brought it")
-    folder: str = Field(description="where keys, private state, the ledger and the grown model are kept")
+    folder: Annotated[str, Field(max_length=1024)] = Field(
+        description="where keys, private state, the ledger and the grown model are kept"
+    )
     model: str
     data: DataPlan
     tokenizer: str | None = None
@@ -68,7 +71,7 @@ def load_site(path: Path) -> SitePlan:
 
     def local(value: str, *, new: bool = False) -> str:
         beside = path.resolve().parent / Path(value).expanduser()
-        return str(beside.resolve()) if new or beside.exists() else value
+        return str(beside.resolve()) if new or os.path.exists(beside) else value  # noqa: PTH110 (not: too long a name)
 
     site = site.model_copy(
         update={
@@ -79,7 +82,7 @@ def load_site(path: Path) -> SitePlan:
             "data": site.data.model_copy(update={"source": local(site.data.source)}),
         }
     )
-    if not Path(site.certificate).is_file():
+    if not os.path.isfile(site.certificate):  # noqa: PTH113
         raise FedgrowError(
             f"site file {path}: certificate {site.certificate} is no file; take ca.crt from the coordinator's invitation"
         )
