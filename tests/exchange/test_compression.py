@@ -6,6 +6,7 @@ import torch
 from fedgrow.config.plan import CompressionPlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import COMPRESSIONS, compress, compression_of, restore
+from fedgrow.exchange.compression.int8 import Int8
 from tests.federation import run_tiny
 
 LOSSY = [name for name in COMPRESSIONS if name != "none"]
@@ -117,3 +118,17 @@ def test_a_stopped_run_goes_on_to_the_same_operator(tmp_path):
     assert resumed["exchange"]["bytes_up"] == whole["exchange"]["bytes_up"]
     plain = run_tiny(tmp_path / "plain", schedule=settings["schedule"])
     assert whole["exchange"]["bytes_up"] < plain["exchange"]["bytes_up"]
+
+
+def test_what_is_not_finite_once_it_is_read_back_is_refused(tmp_path):
+    """A scale may be finite, and 127 of it not."""
+
+    class Grown(Int8):
+        def encode(self, change):
+            parts = super().encode(change)
+            return {"": torch.full_like(parts[""], 127), "scale": torch.full_like(parts["scale"], 3e38)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(COMPRESSIONS, "int8", Grown)
+        with pytest.raises(FedgrowError, match="not finite, once it is read back"):
+            run_tiny(tmp_path / "run", compression={"kind": "int8"})

@@ -132,6 +132,31 @@ def test_nothing_of_a_failure_travels(folder, kind):
     assert "ada" not in str(error.value)
 
 
+def test_an_answer_that_says_no_more_than_that_it_failed_is_in_a_ledger_too(folder):
+    one = site(folder)
+    before = one.reply(message("train.prepare"))  # of a run whose plan was not shown
+    one.reply(shown(folder))
+    after = one.reply(message("train.grow", config={"server-round": 1}))
+    assert before.has_error()
+    assert after.has_error()
+    assert str(folder) not in before.error.reason + after.error.reason
+    outside = verify(folder / "site-ada" / "ledger.jsonl")
+    inside = verify(folder / "site-ada" / "experiments" / "tiny-1" / "ledger.jsonl")
+    assert [line["error"] for line in outside] == [before.error.reason]
+    assert ["error" in line for line in inside] == [False, True]
+    assert [line["bytes"] for line in outside + inside[1:]] == [len(to_bytes(m)) for m in (before, after)]
+
+
+def test_nothing_leaves_without_the_ledger(folder, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    one = site(folder)
+    monkeypatch.setattr("fedgrow.sites.ledger.os.fsync", full)
+    with pytest.raises(FedgrowError, match=r"cannot be written \(No space left on device\); nothing leaves"):
+        one.reply(message("train.prepare"))
+
+
 def test_limits_hold_after_the_approval_too(folder):
     one = site(folder)
     one.answer(shown(folder))

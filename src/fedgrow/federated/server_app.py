@@ -201,6 +201,9 @@ class Federation:
             return
         given = from_record(request.content.array_records[ARRAYS])
         arrays = restore(self.compression, from_record(reply.content.array_records[ARRAYS]), given)
+        for name, array in arrays.items():
+            if not bool(array.isfinite().all()):
+                raise FedgrowError(f"array {name!r} holds values that are not finite, once it is read back")
         if (most := self.plan.faults.largest_change) is not None:
             change = math.sqrt(sum(float(((arrays[n] - given[n]).double() ** 2).sum()) for n in arrays))
             if not change <= most:

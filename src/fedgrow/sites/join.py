@@ -10,10 +10,9 @@ from flwr.app import Message
 
 from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
-from fedgrow.federated.client_app import SiteError
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
-from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, failed, supernode_arguments
+from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, supernode_arguments
 from fedgrow.sites.site import Approve, Refused, Site
 
 SUPERNODE = "from flwr.supernode.cli import flower_supernode; flower_supernode()"
@@ -129,11 +128,10 @@ class Join:
 
     def _reply(self, message: Message) -> Message:
         self.tell(f"asked: {message.metadata.message_type}, round {message.metadata.group_id or '-'}")
-        try:
-            return self.site.answer(message)
-        except Exception as error:  # SiteError: its text may travel; whatever else: nothing of it may
+        reply = self.site.reply(message)
+        if reply.has_error():
             self.tell(f"not answered; see {self.folder}/site.log and private/site.log of the experiment")
-            return failed(str(error) if isinstance(error, SiteError) else "the site failed", message)
+        return reply
 
     def _say_why(self, child: Child) -> None:
         words = child.last_words(40)

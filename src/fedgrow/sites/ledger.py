@@ -31,7 +31,11 @@ class Ledger:
         self.bytes = sum(line["bytes"] for line in lines)
 
     def enter(self, reply: Message, server_round: int) -> dict[str, Any]:
-        """Enter a message that is about to leave."""
+        """Enter a message that is about to leave.
+
+        Raises:
+            FedgrowError: it cannot be written.
+        """
         data = to_bytes(reply)
         entry: dict[str, Any] = {
             "entry": self.entries + 1,
@@ -59,11 +63,16 @@ class Ledger:
                 },
             }
         line = entry | {"hash": _hash(entry)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise FedgrowError(
+                f"ledger {self.path} cannot be written ({error}); nothing leaves without it"
+            ) from None
         self.head, self.entries, self.bytes = line["hash"], line["entry"], self.bytes + len(data)
         return line
 

@@ -29,8 +29,10 @@ from fedgrow.runs.atomic import read_json, write_json
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 from fedgrow.sites.coordination import NAME, digest_of
+from fedgrow.sites.flower import failed
 from fedgrow.sites.ledger import Ledger
 
+LEDGER = "ledger.jsonl"  # of an experiment; in the site's folder: of answers that belong to none
 Approve = Callable[[Plan, str], bool]
 """Asked once for a plan and its digest: does this site take part?"""
 
@@ -49,7 +51,7 @@ class Experiment:
     @property
     def ledger(self) -> Path:
         """Where what left is written down."""
-        return self.run.path / "ledger.jsonl"
+        return self.run.path / LEDGER
 
 
 class Site:
@@ -66,6 +68,26 @@ class Site:
         self._ledgers: dict[Path, Ledger] = {}
         self.ended = self.saved = False
         self.refused: Refused | None = None
+
+    def reply(self, message: Message) -> Message:
+        """Answer a message; where that fails, say so and no more. Both are in a ledger before they leave.
+
+        Raises:
+            FedgrowError: the ledger cannot be written; nothing leaves without it.
+        """
+        try:
+            return self.answer(message)
+        except Exception as error:
+            # the text of a SiteError may travel; of whatever else, nothing may
+            reason = str(error) if isinstance(error, SiteError) else "the site failed"
+            if not isinstance(error, SiteError):
+                self._note(error)
+        self._ledgers.clear()  # one that could not be written has to be read anew
+        said = failed(reason, message)
+        name = self._runs().get(str(message.metadata.run_id))
+        path = self.folder / "experiments" / name if name is not None else self.folder
+        self._ledger(path / LEDGER).enter(said, 0)
+        return said
 
     def answer(self, message: Message) -> Message:
         """Return the reply that leaves: checked against the contract, and entered in the ledger.
@@ -89,7 +111,7 @@ class Site:
             reply = self._plain(message, experiment)
         else:
             reply = client_app(message, self._context(message, experiment))  # behind the contract
-        ledger, most = self._ledger(experiment), self.settings.limits.megabytes * 1e6
+        ledger, most = self._ledger(experiment.ledger), self.settings.limits.megabytes * 1e6
         if (would := ledger.bytes + len(to_bytes(reply))) > most:
             self._note(
                 Refused(f"limits.megabytes: {would / 1e6:.3f} MB would have left, {most / 1e6:g} are agreed")
@@ -218,8 +240,7 @@ class Site:
         contract = Contract.of(site.wire_start, site.plan.metrics, site.index, along=site.along)
         return contract.keep(message, reply)
 
-    def _ledger(self, experiment: Experiment) -> Ledger:
-        path = experiment.ledger
+    def _ledger(self, path: Path) -> Ledger:
         if path not in self._ledgers:
             self._ledgers[path] = Ledger(path)
         return self._ledgers[path]
