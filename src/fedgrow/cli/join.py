@@ -3,13 +3,16 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED
+from fedgrow.cli.progress import INTERRUPTED, interrupt_on_term
+
+if TYPE_CHECKING:
+    from fedgrow.config.plan import Plan
 
 REFUSED = 3
 
@@ -36,7 +39,6 @@ def join(
     the coordinator sends is run. The same command goes on after an interruption. Exit code 3: the plan, or a limit of
     the site's own, was refused.
     """
-    from fedgrow.config.plan import Plan
     from fedgrow.config.site import load_site
     from fedgrow.sites.certificates import make_key
     from fedgrow.sites.join import Join, Refused
@@ -51,7 +53,7 @@ def join(
         print(make_key(Path(settings.folder) / "private" / "key"))
         return
 
-    def approve(plan: Plan, digest: str) -> bool:
+    def approve(plan: "Plan", digest: str) -> bool:
         tell(told(plan, digest))
         if yes:
             return True
@@ -64,7 +66,7 @@ def join(
     tell(
         f"{settings.name} joins {settings.coordinator}; its public key, for `fedgrow invite`:\n{one.public_key}"
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_term()
     try:
         one.carry_out()
     except KeyboardInterrupt:
@@ -77,13 +79,11 @@ def join(
     print(f"finished: {settings.folder}/experiments/*/participants/{settings.name}/model")
 
 
-def told(plan: object, digest: str) -> str:
+def told(plan: "Plan", digest: str) -> str:
     """Say what a plan asks of a site."""
     from fedgrow.architectures import families
-    from fedgrow.config.plan import Plan
     from fedgrow.methods.dual_ligo import global_start
 
-    assert isinstance(plan, Plan)
     arrays = global_start(plan, families()[plan.family or ""])
     numbers = sum(a.numel() for a in arrays.values())
     return (
@@ -94,7 +94,3 @@ def told(plan: object, digest: str) -> str:
         f"  leaves this site in every round: Global-LiGO, {len(arrays)} arrays of {numbers:,} numbers "
         f"({plan.compression.kind} compression); its number of training examples; {', '.join(plan.metrics)}"
     )
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

@@ -1,5 +1,7 @@
 """What the long commands share: a bar with a note on stderr, and the exit code of an interruption."""
 
+import signal
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -11,6 +13,15 @@ from rich.progress import (
 )
 
 INTERRUPTED = 130
+
+
+def interrupt_on_term() -> None:
+    """Let the end that a service manager asks for be an interruption, too: what was begun can be gone on with."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def step_bars(console: Console, *, as_json: bool) -> Progress:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED, step_bars
+from fedgrow.cli.progress import INTERRUPTED, interrupt_on_term, step_bars
 from fedgrow.errors import FedgrowError
 
 
@@ -91,7 +91,7 @@ def server(
     )
     if only_prepare:
         return
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_term()
     progress = step_bars(console, as_json=False)
     with progress:
         bars = Bars(progress, at.plan)
@@ -115,7 +115,3 @@ def server(
         finally:
             stop_listening(path)
     print(f"finished: {path}/operator, {path}/report.md")
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

@@ -9,7 +9,7 @@ import yaml
 from fedgrow.approaches import APPROACHES, BASELINES
 from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.load import load_plan, parse_plan
-from fedgrow.config.plan import DataPlan, Plan
+from fedgrow.config.plan import Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.config.study import Settings, Study
 from fedgrow.errors import FedgrowError
@@ -111,25 +111,7 @@ def fits(approach: str, task: str) -> bool:
 
 def bare(plan: Plan) -> Plan:
     """Return the plan with local paths cut to their last names: what a result says of its plan on any machine."""
-
-    def last(value: str | None) -> str | None:
-        return Path(value).name if value is not None and Path(value).is_absolute() else value
-
-    def data(entry: DataPlan | None) -> DataPlan | None:
-        return entry and entry.model_copy(update={"source": last(entry.source)})
-
-    people = tuple(
-        p.model_copy(
-            update={
-                "model": last(p.model) if isinstance(p.model, str) else p.model,
-                "data": data(p.data),
-                "tokenizer": last(p.tokenizer),
-            }
-        )
-        for p in plan.participants
-    )
-    operator = plan.operator.model_copy(update={"trained": last(plan.operator.trained)})
-    return plan.model_copy(update={"data": data(plan.data), "participants": people, "operator": operator})
+    return plan.with_paths(lambda value: Path(value).name if Path(value).is_absolute() else value)
 
 
 def _plan(source: str, changes: Settings, what: str) -> Plan:

@@ -1,6 +1,7 @@
 """The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -280,19 +281,24 @@ class Plan(Frozen):
             local = folder / Path(value).expanduser()
             return str(local.resolve()) if os.path.exists(local) else value  # noqa: PTH110 (not: too long a name)
 
+        return self.with_paths(path)
+
+    def with_paths(self, change: Callable[[str], str]) -> "Plan":
+        """Return the plan with every setting that may be a local path changed: models, tokenizers, data, operators."""
+
         def data(plan: DataPlan | None) -> DataPlan | None:
-            return plan and plan.model_copy(update={"source": path(plan.source)})
+            return plan and plan.model_copy(update={"source": change(plan.source)})
 
         people = tuple(
             p.model_copy(
                 update={
-                    "model": path(p.model) if isinstance(p.model, str) else p.model,
+                    "model": change(p.model) if isinstance(p.model, str) else p.model,
                     "data": data(p.data),
-                    "tokenizer": p.tokenizer and path(p.tokenizer),
+                    "tokenizer": p.tokenizer and change(p.tokenizer),
                 }
             )
             for p in self.participants
         )
-        trained = self.operator.trained and path(self.operator.trained)
+        trained = self.operator.trained and change(self.operator.trained)
         operator = self.operator.model_copy(update={"trained": trained})
         return self.model_copy(update={"data": data(self.data), "participants": people, "operator": operator})

@@ -2,47 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 
-from flwr.app import Message, RecordDict
-from flwr.proto.node_pb2 import NodeInfo
+from flwr.app import Message
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
+from fedgrow.exchange.passing import PassingGrid
 from fedgrow.exchange.wire import to_bytes
 
 
-class MeteredGrid(Grid):
+class MeteredGrid(PassingGrid):
     """Passes everything on to another Grid and counts bytes down (to participants) and up (from them)."""
 
     def __init__(self, grid: Grid, *, up: int = 0, down: int = 0) -> None:
-        self.grid, self.up, self.down = grid, up, down
-
-    def set_run(self, run: Run) -> None:
-        """Pass on."""
-        self.grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The inner Grid's run."""
-        return self.grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Pass on."""
-        return self.grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Pass on."""
-        return self.grid.get_node_ids()
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        """Pass on."""
-        return self.grid.get_nodes()
+        super().__init__(grid)
+        self.up, self.down = up, down
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Weigh and pass on."""

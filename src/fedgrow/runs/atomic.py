@@ -18,6 +18,7 @@ from torch import Tensor
 from fedgrow.errors import FedgrowError
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 MEND = "restore the file, or begin anew in another folder"
 
 
@@ -85,10 +86,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         FedgrowError: the file is missing or damaged.
     """
-    try:
-        return dict(sorted(load_file(path).items()))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise _damaged(path, error) from None
+    return _sorted(path, load_file)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -102,8 +100,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         FedgrowError: the file is missing or damaged.
     """
+    return _sorted(path, load_numpy)
+
+
+def _sorted(path: Path, load: Callable[[Path], dict[str, T]]) -> dict[str, T]:
     try:
-        return dict(sorted(load_numpy(path).items()))
+        return dict(sorted(load(path).items()))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _damaged(path, error) from None
 

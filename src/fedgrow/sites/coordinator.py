@@ -4,18 +4,19 @@ Whatever ends the SuperLink or the run, the federation goes on from its last che
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from time import monotonic, sleep, time
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from fedgrow.approaches import FED_GROW
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PLAN
+from fedgrow.exchange.passing import PassingGrid
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.server_app import Federation
 from fedgrow.report.coordinated import report
@@ -37,31 +38,12 @@ class LinkLost(Exception):
     """The SuperLink, or the run, is gone; the federation can go on with another."""
 
 
-class SiteGrid(Grid):
+class SiteGrid(PassingGrid):
     """A run's Grid whose nodes are all the plan's participants, in its order, whether they are there just now or not."""
 
     def __init__(self, grid: Grid, nodes: list[int]) -> None:
-        self.grid, self.nodes = grid, nodes
-
-    def set_run(self, run: Run) -> None:
-        """Pass on."""
-        self.grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The run's description."""
-        return self.grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Make a message to a node."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+        super().__init__(grid)
+        self.nodes = nodes
 
     def get_node_ids(self) -> Iterable[int]:
         """Return all participants' nodes."""
@@ -81,12 +63,6 @@ class SiteGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Pass on."""
         return list(self._link(lambda: self.grid.pull_messages(list(message_ids))))
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
-        """Not used: answers are gathered one by one."""
-        raise NotImplementedError
 
     def _link(self, call: Callable[[], Any]) -> Any:
         try:
@@ -156,7 +132,7 @@ class Coordinator:
         return last.server_round if last else -1
 
     @contextlib.contextmanager
-    def _link(self) -> Any:
+    def _link(self) -> Iterator[None]:
         """Have a SuperLink, and connections to it."""
         record = self.at.record
         arguments = superlink_arguments(
@@ -300,6 +276,4 @@ class Coordinator:
 
 
 def _now() -> str:
-    from datetime import UTC, datetime
-
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -94,7 +94,7 @@ class Join:
         return self.site.ended or (self.site.saved and quiet > AFTER_SAVED)
 
     @contextlib.contextmanager
-    def _supernode(self):  # type: ignore[no-untyped-def]
+    def _supernode(self) -> Iterator[tuple[Child, Place]]:
         """Have a SuperNode, and a way to take its tasks; one that cannot listen is tried again by the caller."""
         port = free_port()
         certificate = Path(self.settings.certificate)
