@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from flwr.app import Message, MetricRecord, RecordDict
 
@@ -9,12 +10,10 @@ from fedgrow.errors import FedgrowError
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server, error_reply, to_bytes
 from fedgrow.sites.audit import audited, in_words
-from fedgrow.sites.ledger import Ledger, verify
+from fedgrow.sites.ledger import Ledger, _hash, verify
 
 
 def reply(value: float) -> Message:
-    import numpy as np
-
     become_server(7)
     request = Message(RecordDict(), 1001, "train.grow", group_id="1")
     content = RecordDict({"metrics": MetricRecord({"loss": value, "participant": 0})})
@@ -45,11 +44,16 @@ def test_an_opened_ledger_goes_on(ledger):
     assert (found["entries"], found["errors"], found["rounds"]) == (4, 1, 4)
 
 
-@pytest.mark.parametrize("spoil", ["change", "remove", "insert", "swap", "cut", "not json"])
+@pytest.mark.parametrize(
+    "spoil", ["change", "change and hash anew", "remove", "insert", "swap", "cut", "not json"]
+)
 def test_whatever_is_altered_is_found(ledger, spoil):
     lines = ledger.path.read_text().splitlines(keepends=True)
     if spoil == "change":
         lines[1] = lines[1].replace('"round": 2', '"round": 1')
+    elif spoil == "change and hash anew":  # the line is whole by itself; the next does not follow it
+        entry = {k: v for k, v in json.loads(lines[1]).items() if k != "hash"} | {"bytes": 1}
+        lines[1] = json.dumps(entry | {"hash": _hash(entry)}) + "\n"
     elif spoil == "remove":
         del lines[1]
     elif spoil == "insert":

@@ -12,7 +12,7 @@ from fedgrow.sites.certificates import make_certificates, make_key, write_privat
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.coordination import Coordination
 from fedgrow.sites.coordinator import SUPERLINK
-from fedgrow.sites.flower import Control, Failure, Place, superlink_arguments, supernode_arguments
+from fedgrow.sites.flower import Control, Failure, Place, Tasks, superlink_arguments, supernode_arguments
 from fedgrow.sites.join import SUPERNODE
 from tests.sites.making import write_all
 
@@ -70,8 +70,6 @@ def at_key(at) -> bytes:
 
 def test_a_task_is_not_given_without_the_secret(link):
     at, port, _ = link
-    from fedgrow.sites.flower import Tasks
-
     tasks = Tasks(
         Place(f"127.0.0.1:{port}", (at.certificates / "ca.crt").read_bytes(), b"1" * 64), server=True
     )
