@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from fedgrow.growth.maps import Map, over_tensors, tensors
+from fedgrow.growth.maps import Map, lengthwise, over_tensors, tensors
+from fedgrow.growth.maps.learned import add_thin
 from fedgrow.growth.maps.probing import apply_probed, probes
 from fedgrow.growth.paths import Path
 
@@ -57,17 +58,20 @@ class Factored(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map activations (..., large width read) to (..., large width written)."""
         read = self.recent.pull(self.maps["pull"], self._arrays("pull"), x) if "pull" in self.maps else x
+        flat = read.flatten(0, -2)
         weight = self.weight.mT if self.transposed else self.weight
-        y = self._push(read, weight) if "push" in self.maps else nn.functional.linear(read, weight, self.bias)
-        return y + (x @ self.residual_down) @ self.residual_up.mT if self.residual else y
+        y = self._push(flat, weight) if "push" in self.maps else nn.functional.linear(flat, weight, self.bias)
+        if self.residual:
+            y = add_thin(y, x.flatten(0, -2) @ self.residual_down, self.residual_up, x)
+        return y.view(*x.shape[:-1], -1)
 
     def _push(self, read: Tensor, weight: Tensor) -> Tensor:
-        push, flat = _bind(self.maps["push"], self._arrays("push")), read.flatten(0, -2)
-        thin = [flat @ (weight.mT @ probe) for probe in probes(push)]
-        y = apply_probed(push, flat @ weight.mT, iter(thin))
+        push = _bind(self.maps["push"], self._arrays("push"))
+        thin = [read @ lengthwise(weight.mT @ probe) for probe in probes(push)]
+        y = apply_probed(push, read @ weight.mT, iter(thin))
         if self.bias is not None:
             y += self.bias  # in place: y is new
-        return y.view(*read.shape[:-1], -1)
+        return y
 
     def _arrays(self, part: str) -> list[Tensor]:
         return [getattr(self, f"{part}_{i}") for i in range(len(tensors(self.maps[part])))]

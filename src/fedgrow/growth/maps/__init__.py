@@ -10,7 +10,7 @@ above; ``Chain`` applies one map after another; ``Blocks`` lays several maps one
 from fedgrow.growth.maps.base import Map
 from fedgrow.growth.maps.composing import compose, layered, over_tensors, tensors
 from fedgrow.growth.maps.joined import Blocks, Chain, Interleaved
-from fedgrow.growth.maps.learned import LowRank, Matrix, Topped
+from fedgrow.growth.maps.learned import LowRank, Matrix, Topped, lengthwise
 from fedgrow.growth.maps.selection import NextLayer, Selection
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Topped",
     "compose",
     "layered",
+    "lengthwise",
     "over_tensors",
     "tensors",
 ]

@@ -98,6 +98,11 @@ def _plus_thin(
     return structured(x, dim) + _product(second, _product(first.mT, x, dim), dim)
 
 
+def lengthwise(x: Float[Tensor, "*layers long thin"]) -> Float[Tensor, "*layers long thin"]:
+    """Lay thin factors out column after column: products with them, and their gradients, take up to ten times less."""
+    return x.mT.contiguous().mT
+
+
 def add_thin(y: Tensor, thin: Tensor, up: Tensor, x: Tensor) -> Tensor:
     """Add ``thin @ up^T`` to ``y``, in place unless it is ``x``: large temporaries cost time and memory."""
     thin, up = thin.to(y.dtype), up.to(y.dtype)  # under autocast they may differ

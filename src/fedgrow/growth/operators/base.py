@@ -14,7 +14,7 @@ from fedgrow.architectures import Family
 from fedgrow.architectures.axes import axis_size
 from fedgrow.errors import FedgrowError
 from fedgrow.growth.initialisers import INITIALISERS, Start
-from fedgrow.growth.maps import Map, NextLayer, Selection
+from fedgrow.growth.maps import Map, NextLayer, Selection, lengthwise
 from fedgrow.growth.stage import Stage
 
 Arrays = Mapping[str, Tensor]
@@ -178,7 +178,9 @@ class Operator(ABC):
     def residuals(self, arrays: Arrays) -> dict[str, Residual]:
         """Return what is added to block tensors, by their key."""
         return {
-            name.removeprefix(RESIDUAL).removesuffix("/U"): Residual(value, arrays[name[:-1] + "V"])
+            name.removeprefix(RESIDUAL).removesuffix("/U"): Residual(
+                lengthwise(value), lengthwise(arrays[name[:-1] + "V"])
+            )
             for name, value in arrays.items()
             if name.startswith(RESIDUAL) and name.endswith("/U")
         }

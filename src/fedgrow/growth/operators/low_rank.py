@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from fedgrow.growth.maps import LowRank
+from fedgrow.growth.maps import LowRank, lengthwise
 from fedgrow.growth.operators.base import Arrays, Maps, Operator
 
 
@@ -34,7 +34,9 @@ class LowRankOperator(Operator):
         return Maps.shared(
             self.stage.family,
             {
-                axis: LowRank(begin.map, arrays[f"map/{axis}/U"], arrays[f"map/{axis}/V"])
+                axis: LowRank(
+                    begin.map, lengthwise(arrays[f"map/{axis}/U"]), lengthwise(arrays[f"map/{axis}/V"])
+                )
                 for axis, begin in self.beginnings.items()
             },
         )
