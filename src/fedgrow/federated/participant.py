@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
@@ -29,7 +30,7 @@ from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.events import emit
 from fedgrow.tasks.models import load_for
 from fedgrow.training.flops import counted
-from fedgrow.training.loop import Fitted, Watch, evaluate, fit
+from fedgrow.training.loop import Fitted, Watch, batches, evaluate, fit
 from fedgrow.training.parity import parity
 from fedgrow.training.seeds import INIT, TRAIN, derive
 
@@ -90,7 +91,7 @@ class Participant(OwnData):
             "parameters": count(trained),
             "metrics": metrics,
             "steps": plan.steps,
-            "flops": plan.steps * self.step_flops(learner, "joint"),
+            "flops": plan.steps * self.step_flops(learner, "joint") if plan.steps else 0,
             "fresh_tensors": fresh,
             "examples": {"train": len(self.train_data), "test": len(self.test_data)},
             "labels": list(self.codec.labels),
@@ -318,9 +319,16 @@ class Participant(OwnData):
         return fitted
 
     def step_flops(self, learner: Learner, phase: Phase, training: TrainingPlan | None = None) -> int:
-        """Return the arithmetic of one step of a phase, counted while a step on this participant's data is made."""
+        """Return the arithmetic of one step of a phase, counted while a step on this participant's data is made.
+
+        It follows from sizes alone, so that of participants that are alike in them only one is counted.
+        """
         shared, private = learner.shared_start(), learner.private_start()
         plan = training or self.plan.training
+        first = next(batches(len(self.train_data), plan.batch_size, np.random.default_rng(0)))
+        inputs, _ = self.codec.batch(self.train_data, first)
+        sizes = tuple((name, t.shape) for tensors in (shared, private, inputs) for name, t in tensors.items())
+        alike = self.run.path, self.method, type(learner), learner.reading.shape, phase, plan, sizes
 
         def step() -> None:
             fit(
@@ -328,7 +336,7 @@ class Participant(OwnData):
                 phase=phase, steps=1, seed=0,
             )  # fmt: skip
 
-        return counted(step)
+        return counted(step, alike)
 
     def evaluate(
         self, learner: Learner, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]

@@ -16,6 +16,7 @@ from fedgrow.report.summary import write_results
 from fedgrow.runs.atomic import read_json
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder, forget_sources
+from fedgrow.training.flops import forget_counts
 
 ENGINES = ("local", "ray")
 
@@ -70,6 +71,7 @@ def forget() -> None:
     """Forget what earlier runs in this process kept in memory: another run may lie at the same path."""
     participant.cache_clear()
     forget_sources()
+    forget_counts()
 
 
 def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> RunFolder:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from fedgrow.architectures import Reading
 from fedgrow.architectures.outputs import tensor_of
 from fedgrow.methods.frozen import bring_buffers
 
@@ -33,7 +34,13 @@ def whole(x: Tensor) -> Tensor:
 
 
 class Learner(ABC):
-    """A participant's trainable function of shared tensors (they travel) and private ones (they stay)."""
+    """A participant's trainable function of shared tensors (they travel) and private ones (they stay).
+
+    Attributes:
+        reading: what the model is that it begins with.
+    """
+
+    reading: Reading
 
     @abstractmethod
     def shared_start(self) -> Tensors:

@@ -106,7 +106,7 @@ class RunFolder:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise FedgrowError(f"{path}: it cannot be read ({error}); {MEND}") from None
-        return parse_plan(text, str(path), self.path)
+        return _parsed(text, path)
 
     @property
     def family(self) -> Family:
@@ -116,7 +116,8 @@ class RunFolder:
     @cached_property
     def partition(self) -> Partition:
         """Who got which rows of the plan's data."""
-        return Partition.from_json(read_json(self.path / "partition.json"))
+        path = self.path / "partition.json"
+        return _dealt(path, path.stat().st_mtime_ns if path.exists() else 0)
 
     def participant(self, name: str) -> Path:
         """Return a participant's folder."""
@@ -143,6 +144,17 @@ class RunFolder:
     def note(self, **values: Any) -> None:
         """Add to the state record."""
         write_json(self.path / "run.json", self.state | values)
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, path: Path) -> Plan:
+    """Read a run's plan once a process: each of a thousand participants asks for it."""
+    return parse_plan(text, str(path), path.parent)
+
+
+@lru_cache(maxsize=8)
+def _dealt(path: Path, _changed: int) -> Partition:
+    return Partition.from_json(read_json(path))
 
 
 @lru_cache(maxsize=8)

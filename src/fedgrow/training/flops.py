@@ -1,17 +1,30 @@
 """Arithmetic of a training step, counted by torch while it is carried out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+_counted: dict[Hashable, int] = {}
 
-def counted(work: Callable[[], object]) -> int:
+
+def forget_counts() -> None:
+    """Forget what was counted: another run may lie at the same path."""
+    _counted.clear()
+
+
+def counted(work: Callable[[], object], alike: Hashable = None) -> int:
     """Carry something out and return its floating-point operations: products of matrices, convolutions and attention.
 
     A multiplication with its addition counts as two. Elementwise work (activations, AdamW's own) is not counted.
+
+    Args:
+        work: what is carried out.
+        alike: all that its arithmetic follows from: what was counted once is not carried out again; None: it is.
     """
+    if alike is not None and alike in _counted:
+        return _counted[alike]
     ops = torch.ops.aten
     mapping = {  # the counter does not know the CPU's fused attention
         ops._scaled_dot_product_flash_attention_for_cpu: _attention,
@@ -19,7 +32,10 @@ def counted(work: Callable[[], object]) -> int:
     }
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         work()
-    return counter.get_total_flops()
+    total = int(counter.get_total_flops())
+    if alike is not None:
+        _counted[alike] = total
+    return total
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

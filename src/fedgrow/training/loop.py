@@ -94,11 +94,11 @@ def fit(
     held = {n: shared[n].detach().to(device) for g in groups for n in g.names if n in shared}
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(plan, steps))
     rng = np.random.default_rng(seed)
-    batches = _batches(len(data), plan.batch_size, rng)
+    drawn = batches(len(data), plan.batch_size, rng)
     losses, skipped = [], 0
     with one_thread(), seeded(int(rng.integers(2**31))):
         for step in range(steps):
-            inputs, targets = codec.batch(data, next(batches))
+            inputs, targets = codec.batch(data, next(drawn))
             weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
             with autocast(plan, device):
                 loss = learner.loss(task, weights, state, on(device, inputs), targets)
@@ -152,7 +152,7 @@ def _rate(plan: TrainingPlan, steps: int) -> Callable[[int], float]:
     return share
 
 
-def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
+def batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
     """Yield batches for ever: every example once in each shuffled pass."""
     queue: list[int] = []
     while True:
