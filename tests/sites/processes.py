@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -17,14 +18,20 @@ class Processes:
     def __init__(self, folder):
         self.folder, self.all = folder, {}
 
-    def start(self, name, *arguments):
+    def start(self, name, *arguments, terminal=None, largest_file=None):
+        """Start a command: at a terminal, or with a disk that takes no file larger than so many bytes, where given."""
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
         with (self.folder / f"{name}.log").open("ab") as log:
             self.all[name] = subprocess.Popen(
                 [sys.executable, "-m", "fedgrow", *arguments],
                 cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
+                stdout=log if terminal is None else terminal,
+                stderr=log if terminal is None else terminal,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                preexec_fn=limit if largest_file is not None else None,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )
 

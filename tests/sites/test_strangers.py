@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from fedgrow.config.load import load_plan
+from fedgrow.sites import clock
 from fedgrow.sites.certificates import make_certificates, make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.coordination import Coordination
@@ -66,6 +67,22 @@ def test_commands_from_this_machine_are_heard(link):
 def at_key(at) -> bytes:
     at.invite("ada", make_key(at.private / "ada"))
     return at.keys()["ada"]
+
+
+@pytest.mark.parametrize(("off", "said"), [(0, None), (40, "s ahead of"), (-200, None), (-400, "s behind")])
+def test_a_clock_that_is_not_admitted_is_told(link, monkeypatch, off, said):
+    at, port, _ = link
+    real = time.time
+    monkeypatch.setattr("fedgrow.sites.clock.time.time", lambda: real() + off)
+    difference = clock.ahead(f"127.0.0.1:{port}", at.certificates / "ca.crt")
+    monkeypatch.undo()
+    assert difference == pytest.approx(off, abs=2)
+    text = clock.told(difference)
+    assert (said in text) if said else text is None
+
+
+def test_a_clock_is_not_guessed_where_nobody_answers(link):
+    assert clock.ahead(f"127.0.0.1:{free_port()}", link[0].certificates / "ca.crt") is None
 
 
 def test_a_task_is_not_given_without_the_secret(link):

@@ -1,7 +1,9 @@
 """The ClientApp: translates messages into what a participant does, behind the contract."""
 
 import contextlib
-import logging
+import sys
+import traceback
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -53,7 +55,7 @@ class SiteApp(ClientApp):
             return kept
         except Exception as error:
             if site is not None:
-                with contextlib.suppress(Exception):  # a full disk must not make a text travel
+                with contextlib.suppress(Exception):  # whatever this meets, no text of it may travel
                     write_log(site, error)
             refused = (
                 " (its reply broke the contract and was not sent)" if isinstance(error, ContractError) else ""
@@ -67,21 +69,19 @@ def write_log(site: Participant, error: Exception) -> None:
 
 
 def write_log_at(path: Path, error: Exception) -> None:
-    """Write an error into a log of a site's own; the traceback only where it is not the user's to mend."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    record = logging.LogRecord(
-        "fedgrow.site",
-        logging.ERROR,
-        __file__,
-        0,
-        str(error),
-        None,
-        None if isinstance(error, FedgrowError) else (type(error), error, error.__traceback__),
-    )
-    handler.emit(record)
-    handler.close()
+    """Write an error into a log of a site's own; the traceback only where it is not the user's to mend.
+
+    Where the log cannot be written, the error is told on the site's own screen.
+    """
+    known = isinstance(error, FedgrowError)
+    story = str(error) if known else "".join(traceback.format_exception(error)).rstrip()
+    now = datetime.now(UTC).isoformat(sep=" ", timespec="milliseconds")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{now} {story}\n")
+    except OSError as full:
+        print(f"{path} cannot be written ({full}); it would say: {error}", file=sys.stderr)
 
 
 app = SiteApp()

@@ -132,7 +132,8 @@ class Participant(OwnData):
 
     @cached_property
     def learner(self) -> Learner:
-        """What this participant trains."""
+        """What this participant trains, around its small model: readied now, if it was away when all readied theirs."""
+        self.prepare()
         return self.approach.learner(self)
 
     @cached_property
@@ -207,10 +208,13 @@ class Participant(OwnData):
     def private_after(self, server_round: int) -> Tensors:
         """Return the private tensors after a round; those of its last one, where it may miss rounds."""
         misses = self.plan.faults.mode == "quorum" or self.plan.schedule.participation < 1
-        if misses and (last := self.state.latest(server_round)) is not None:
-            return self.state.load(last)
-        fresh = misses or (server_round == 0 and not self.approach.rounds(self.plan)[0])
-        return self.learner.private_start() if fresh else self.state.load(server_round)
+        last = self.state.latest(server_round) if misses else server_round
+        if self.approach.rounds(self.plan)[0]:
+            if last is None:  # it was away before the first round, too
+                return self.train_locally(self.shared_start).private
+        elif not last:
+            return self.learner.private_start()
+        return self.state.load(last)
 
     def save_model(self, shared: Mapping[str, Tensor], server_round: int) -> None:
         """Write the grown model as an ordinary Hugging Face folder, and the participant's own report."""

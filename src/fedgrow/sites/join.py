@@ -12,6 +12,7 @@ from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
+from fedgrow.sites.clock import ahead, told
 from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, supernode_arguments
 from fedgrow.sites.site import Approve, Refused, Site
 
@@ -135,7 +136,10 @@ class Join:
 
     def _say_why(self, child: Child) -> None:
         words = child.last_words(40)
-        if "305" in words or "not registered" in words.lower() or "UNAUTH" in words.upper():
+        clock = told(ahead(self.settings.coordinator, Path(self.settings.certificate)))
+        if clock is not None:
+            self.tell(clock)
+        elif "305" in words or "not registered" in words.lower() or "UNAUTH" in words.upper():
             self.tell(
                 f"not admitted (yet): is this key registered at {self.settings.coordinator}?\n  {self.public_key}"
             )
