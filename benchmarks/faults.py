@@ -2,10 +2,12 @@
 
     python benchmarks/faults.py --runs 50 --out campaign
 
-Every run is a coordinator and three sites on loopback. At random moments one of them is killed and started again, or the
-SuperLink or a SuperNode is killed beneath it, or one is stopped for a while, as if its connection were cut. A strict run has
-to end with the operator of the unbroken one, a quorum run has to end; nothing may hang, and nothing may be left behind.
-One line a run in ``campaign/runs.jsonl``; the same command goes on where it was stopped.
+Every run is a coordinator and three sites on loopback, each site behind a wire of its own. At random moments one of them is
+killed and started again, or the SuperLink or a SuperNode is killed beneath it, or one is stopped for a while, or a site's
+wire is cut for a while, or a disk is full for a while (as root: every folder is a small file system of its own). Clocks of
+sites are up to 4 minutes behind or 3 s ahead (where libfaketime is installed). A strict run has to end with the operator of
+the unbroken one, a quorum run has to end; nothing may hang, and nothing may be left behind. One line a run in
+``campaign/runs.jsonl``; the same command goes on where it was stopped.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,87 +27,198 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.sites.making import SHAPES, write_all
+from tests.sites.private import leaks
 from tests.sites.processes import Processes, children_of
+from tests.sites.wire import Wire
 
 from fedgrow.config.load import load_plan
 from fedgrow.federated.simulate import simulate
 from fedgrow.sites.children import free_port
 
-FAULTS = ("coordinator", "superlink", "site", "supernode", "cut")
+FAULTS = ("coordinator", "superlink", "site", "supernode", "stopped", "wire", "disk")
+DISK = 96  # MB, of each folder
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 WITHIN = 900.0  # seconds for a run
+
+
+class Federation:
+    """A coordinator and its sites, with all that can be broken about them.
+
+    Args:
+        mode: strict or quorum.
+        draw: what is drawn.
+    """
+
+    def __init__(self, mode: str, draw: random.Random) -> None:
+        self.draw, self.folder = draw, Path(tempfile.mkdtemp(prefix="faults-"))
+        port = free_port()
+        self.wires = {name: Wire(port) for name in SHAPES}
+        self.disks = [d for d in [self.folder / "disk", *map(self.site, SHAPES)] if _mounted(d)]
+        faults = {"mode": mode, "deadline": 60 if mode == "strict" else 30, "patience": 600}
+        write_all(self.folder, "127.0.0.1:9", self.folder / "ca.crt", faults=faults)
+        for name, wire in self.wires.items():
+            path = self.folder / f"{name}.yaml"
+            path.write_text(path.read_text("utf-8").replace("127.0.0.1:9", f"127.0.0.1:{wire.port}"), "utf-8")
+        self.processes = Processes(self.folder)
+        self.coordinator = self.folder / "disk" / "coordinator"
+        self.run("server", "plan.yaml", "--out", "disk/coordinator", "--port", str(port), "--prepare")
+        shutil.copy(self.coordinator / "coordinator/certificates/ca.crt", self.folder / "ca.crt")
+        for name in SHAPES:
+            key = self.run("join", f"{name}.yaml", "--key")
+            self.run("invite", name, "--key", key, "--out", "disk/coordinator")
+        self.commands: dict[str, tuple[str, ...]] = {
+            "server": ("server", "--resume", "--out", "disk/coordinator")
+        }
+        self.commands |= {name: ("join", f"{name}.yaml", "--yes") for name in SHAPES}
+        self.skews = {name: draw.choice([0, 3, -30, -240]) if FAKETIME else 0 for name in SHAPES}
+        for name, skew in self.skews.items():
+            if skew:
+                environment = {
+                    "LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{skew:+d}s", "DONT_FAKE_MONOTONIC": "1",
+                }  # fmt: skip
+                self.processes.environments[name] = environment
+
+    def site(self, name: str) -> Path:
+        """Return a site's folder."""
+        return self.folder / f"site-{name}"
+
+    def run(self, *arguments: str) -> str:
+        """Carry out a command that has to end well."""
+        done = self.processes.run(*arguments)
+        if done.returncode:
+            raise SystemExit(f"{arguments}: {done.stderr}")
+        return str(done.stdout).strip()
+
+    def start(self, name: str) -> None:
+        """Start the coordinator, or a site."""
+        self.processes.start(name, *self.commands[name])
+
+    def ended(self, name: str) -> bool:
+        """Whether one has ended."""
+        return self.processes.all[name].poll() is not None
+
+    def break_one(self) -> str:
+        """Break something and mend what an administrator would."""
+        kinds = [fault for fault in FAULTS if self.disks or fault != "disk"]
+        fault, name = self.draw.choice(kinds), self.draw.choice(list(SHAPES))
+        if fault in ("coordinator", "superlink") or (fault == "disk" and self.draw.random() < 0.4):
+            name = "server"
+        if self.ended(name):
+            return "nothing was left to break"
+        getattr(self, f"_{fault}")(name)
+        return f"{fault} {name}"
+
+    def _coordinator(self, name: str) -> None:
+        self.processes.kill(name)
+        time.sleep(self.draw.uniform(0, 5))
+        self.start(name)
+
+    _site = _coordinator
+
+    def _superlink(self, name: str) -> None:
+        for child in children_of(self.processes.all[name]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    _supernode = _superlink
+
+    def _stopped(self, name: str) -> None:
+        stopped = [self.processes.all[name].pid, *children_of(self.processes.all[name])]
+        for sent in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sent)
+            if sent == signal.SIGSTOP:
+                time.sleep(self.draw.uniform(5, 20))
+
+    def _wire(self, name: str) -> None:
+        self.wires[name].cut()
+        time.sleep(self.draw.uniform(2, 20))
+        self.wires[name].mend()
+
+    def _disk(self, name: str) -> None:
+        filler = (self.folder / "disk" if name == "server" else self.site(name)) / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        time.sleep(self.draw.uniform(5, 20))
+        filler.unlink()
+        time.sleep(5)
+        if self.ended(name):  # with a text that says why; its administrator made room
+            self.start(name)
+
+    def close(self) -> None:
+        """End all processes, wires and disks."""
+        self.processes.end()
+        for wire in self.wires.values():
+            wire.close()
+
+    def remove(self) -> None:
+        """Take the folder away."""
+        self.unmount()
+        shutil.rmtree(self.folder)
+
+    def unmount(self) -> None:
+        """Give the small file systems back."""
+        for disk in self.disks:
+            subprocess.run(["umount", "--lazy", str(disk)], check=False, capture_output=True)
+
+
+def _mounted(folder: Path) -> bool:
+    """Make a folder that is a small file system, if this user may; else an ordinary one."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs"]
+    done = subprocess.run(["mount", *options, str(folder)], check=False, capture_output=True)
+    return done.returncode == 0
 
 
 def one_run(number: int, seed: int, reference: bytes) -> dict[str, Any]:
     """Carry out a run and say how it ended."""
     draw = random.Random(f"{seed}/{number}")
     mode = draw.choice(["strict", "strict", "quorum"])
-    began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    port = free_port()
-    faults = {"mode": mode, "deadline": 60 if mode == "strict" else 30, "patience": 600}
-    write_all(folder, f"127.0.0.1:{port}", folder / "ca.crt", faults=faults)
-    processes = Processes(folder)
-    done: list[str] = []
+    began, done = time.monotonic(), list[str]()
+    one = Federation(mode, draw)
     try:
-        processes.run("server", "plan.yaml", "--out", "coordinator", "--port", str(port), "--prepare")
-        shutil.copy(folder / "coordinator/coordinator/certificates/ca.crt", folder / "ca.crt")
-        for name in SHAPES:
-            key = processes.run("join", f"{name}.yaml", "--key").stdout.strip()
-            processes.run("invite", name, "--key", key, "--out", "coordinator")
-        commands = {name: ("join", f"{name}.yaml", "--yes") for name in SHAPES}
-        commands["server"] = ("server", "--resume", "--out", "coordinator")
-        for name, command in commands.items():
-            processes.start(name, *command)
+        for name in one.commands:
+            one.start(name)
         times = sorted(draw.uniform(8, 70) for _ in range(draw.randint(1, 3)))
         started = time.monotonic()
-        while processes.all["server"].poll() is None and time.monotonic() - began < WITHIN:
+        while not one.ended("server") and time.monotonic() - began < WITHIN:
             if times and time.monotonic() - started > times[0]:
                 times.pop(0)
-                done.append(_break(processes, commands, draw))
+                done.append(one.break_one())
             time.sleep(0.2)
-        ended = processes.all["server"].poll()
-        codes = {name: _wait(processes, name) for name in SHAPES}
-        same = ended == 0 and (folder / "coordinator/operator/operator.safetensors").read_bytes() == reference
-        text = b"".join(path.read_bytes() for path in folder.glob("*.log"))
-        left = _left(folder, processes)
+        ended = one.processes.all["server"].poll()
+        codes = {name: _wait(one.processes, name) for name in SHAPES}
+        same = ended == 0 and (one.coordinator / "operator/operator.safetensors").read_bytes() == reference
+        text = b"".join(path.read_bytes() for path in one.folder.glob("*.log"))
+        left = _left(one.folder, one.processes)
+        found, _ = leaks(one.folder, one.coordinator)
+        lost = _lost(one.coordinator / "events.jsonl")
     finally:
-        processes.end()
-    good = ended == 0 and (same or mode == "quorum") and b"Traceback" not in text and not left
-    good = good and set(codes.values()) == {0}
+        one.close()
+    good = ended == 0 and (same or mode == "quorum") and set(codes.values()) == {0}
+    good = good and b"Traceback" not in text and not (left or found or lost)
     if good:
-        shutil.rmtree(folder)
+        one.remove()
     return {
-        "run": number, "seed": seed, "mode": mode, "faults": done, "good": good, "server": ended, "sites": codes,
-        "same_operator": same, "traceback": b"Traceback" in text, "left": left,
-        "seconds": round(time.monotonic() - began, 1), "folder": None if good else str(folder),
+        "run": number, "seed": seed, "mode": mode, "faults": done, "skews": one.skews, "good": good,
+        "server": ended, "sites": codes, "same_operator": same, "traceback": b"Traceback" in text, "left": left,
+        "private": found, "rounds_lost": lost, "seconds": round(time.monotonic() - began, 1),
+        "folder": None if good else str(one.folder),
     }  # fmt: skip
 
 
-def _break(processes: Processes, commands: dict[str, tuple[str, ...]], draw: random.Random) -> str:
-    """Break something and mend what an administrator would."""
-    fault, name = draw.choice(FAULTS), draw.choice(list(SHAPES))
-    if processes.all[name].poll() is not None:
-        return "nothing was left to break"
-    if fault in ("coordinator", "site"):
-        name = "server" if fault == "coordinator" else name
-        processes.kill(name)
-        time.sleep(draw.uniform(0, 5))
-        processes.start(name, *commands[name])
-    elif fault in ("superlink", "supernode"):
-        name = "server" if fault == "superlink" else name
-        for child in children_of(processes.all[name]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-    else:
-        stopped = [processes.all[name].pid, *children_of(processes.all[name])]
-        for pid in stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        time.sleep(draw.uniform(5, 20))
-        for pid in stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-    return f"{fault} {name}"
+def _lost(events: Path) -> int:
+    """Return how many whole rounds were run again after the coordinator began anew."""
+    lost, last = 0, 0
+    for line in events.read_text("utf-8").splitlines():
+        event = json.loads(line)
+        if event["event"] == "round":
+            last = event["round"]
+        elif event["event"] == "started":
+            lost += max(0, last - event["from_round"])
+    return lost
 
 
 def _wait(processes: Processes, name: str) -> int | None:

@@ -17,6 +17,7 @@ class Processes:
 
     def __init__(self, folder):
         self.folder, self.all = folder, {}
+        self.environments = {}  # by name, what a command's environment has besides ours
 
     def start(self, name, *arguments, terminal=None, largest_file=None):
         """Start a command: at a terminal, or with a disk that takes no file larger than so many bytes, where given."""
@@ -32,7 +33,7 @@ class Processes:
                 stderr=log if terminal is None else terminal,
                 stdin=subprocess.DEVNULL if terminal is None else terminal,
                 preexec_fn=limit if largest_file is not None else None,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=os.environ | {"OMP_NUM_THREADS": "1"} | self.environments.get(name, {}),
             )
 
     def run(self, *arguments):

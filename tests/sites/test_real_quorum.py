@@ -16,6 +16,7 @@ from fedgrow.runs.atomic import read_tensors
 from fedgrow.runs.folder import RunFolder
 from fedgrow.sites.children import free_port
 from tests.sites.making import SHAPES, write_all
+from tests.sites.private import leaks
 from tests.sites.processes import Processes, wait_for
 
 pytestmark = pytest.mark.slow
@@ -106,3 +107,9 @@ def test_a_site_whose_disk_is_full_says_so_and_takes_part_once_there_is_room(fed
     own = next((folder / "site-bob").glob("experiments/*/participants/bob"))
     assert (own / "model" / "model.safetensors").is_file()
     assert (own / "private" / "state").is_dir()
+
+
+def test_nothing_private_came_to_the_coordinator(federation):
+    found, looked_for = leaks(federation[0], federation[0] / "coordinator")
+    assert not found
+    assert looked_for > 30

@@ -1,0 +1,40 @@
+"""All that is private of a federation's sites, looked for in what came to the coordinator; also for benchmarks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fedgrow.exchange.compression.int8 import Int8
+from fedgrow.runs.atomic import read_tensors
+from tests.sites.making import SHAPES
+
+
+def leaks(folder: Path, coordinator: Path) -> tuple[list[str], int]:
+    """Return what was found, and how many private arrays were looked for.
+
+    The coordinator's folder holds Flower's database, logs, checkpoints and reports: all that ever came to it.
+
+    Args:
+        folder: the federation's, with the sites' folders and the coordinator's screen.
+        coordinator: the coordinator's own.
+    """
+    files = [path for path in coordinator.rglob("*") if path.is_file()]
+    everything = b"".join(path.read_bytes() for path in [*files, folder / "server.log"])
+    found, private = [], 0
+    for name in SHAPES:
+        for own in (folder / f"site-{name}").glob(f"experiments/*/participants/{name}/private"):
+            kept = [
+                path for part in ("small", "state", "lost") for path in (own / part).glob("*.safetensors")
+            ]
+            for path in kept:
+                for key, tensor in read_tensors(path).items():
+                    values = tensor.numpy()
+                    if len(np.unique(values)) <= 8:
+                        continue  # so few values may be anything
+                    private += 1
+                    rounded = [values, values.astype(np.float16), Int8().encode(tensor.float())[""].numpy()]
+                    found += [f"{name}: {key}" for one in rounded if one.tobytes() in everything]
+        for word in (f"model-{name}", f"{name}.npz", f"site-{name}", "Traceback"):
+            if word.encode() in everything:
+                found.append(word)
+    return found, private
