@@ -5,13 +5,14 @@
 Every run is a coordinator and three sites on loopback, each site behind a wire of its own. At random moments one of them is
 killed and started again, or the SuperLink or a SuperNode is killed beneath it, or one is stopped for a while, or a site's
 wire is cut for a while, or a disk is full for a while (as root: every folder is a small file system of its own). Clocks of
-sites are up to 4 minutes behind or 3 s ahead (where libfaketime is installed). A strict run has to end with the operator of
+sites are up to 4 minutes behind or 3 s ahead (where time-machine is installed). A strict run has to end with the operator of
 the unbroken one, a quorum run has to end; nothing may hang, and nothing may be left behind. One line a run in
 ``campaign/runs.jsonl``; the same command goes on where it was stopped.
 """
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -37,7 +38,10 @@ from fedgrow.sites.children import free_port
 
 FAULTS = ("coordinator", "superlink", "site", "supernode", "stopped", "wire", "disk")
 DISK = 96  # MB, of each folder
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+SKEWED = """
+import os, time, time_machine
+time_machine.travel(time.time() + float(os.environ["SKEW"]), tick=True).start()
+"""
 WITHIN = 900.0  # seconds for a run
 
 
@@ -70,12 +74,13 @@ class Federation:
             "server": ("server", "--resume", "--out", "disk/coordinator")
         }
         self.commands |= {name: ("join", f"{name}.yaml", "--yes") for name in SHAPES}
-        self.skews = {name: draw.choice([0, 3, -30, -240]) if FAKETIME else 0 for name in SHAPES}
+        known = importlib.util.find_spec("time_machine") is not None
+        self.skews = {name: draw.choice([0, 3, -30, -240]) if known else 0 for name in SHAPES}
+        (self.folder / "skewed").mkdir()
+        (self.folder / "skewed" / "sitecustomize.py").write_text(SKEWED, "utf-8")
         for name, skew in self.skews.items():
             if skew:
-                environment = {
-                    "LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{skew:+d}s", "DONT_FAKE_MONOTONIC": "1",
-                }  # fmt: skip
+                environment = {"PYTHONPATH": str(self.folder / "skewed"), "SKEW": str(skew)}
                 self.processes.environments[name] = environment
 
     def site(self, name: str) -> Path:

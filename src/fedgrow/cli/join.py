@@ -41,7 +41,6 @@ def join(
     """
     from fedgrow.config.site import load_site
     from fedgrow.sites.certificates import make_key
-    from fedgrow.sites.join import Join, Refused
 
     settings = load_site(site)
     console = Console(stderr=True)
@@ -52,6 +51,7 @@ def join(
     if only_key:
         print(make_key(Path(settings.folder) / "private" / "key"))
         return
+    from fedgrow.sites.join import Join, Refused
 
     def approve(plan: "Plan", digest: str) -> bool:
         tell(told(plan, digest))
