@@ -1,9 +1,11 @@
 """Does bad input ever end in a traceback, get accepted wrongly, or leave something half-written?
 
     python benchmarks/fuzz.py --times 2000 --seed 0
+    python benchmarks/fuzz.py --times 40 --seed 1 --processes
 
-Mutates plans, sites' files, operators, messages, checkpoints and ledgers, and gives them to the commands (in this process)
-or to what stands behind the network. Every case can be run again from its number: ``--only KIND --first N --times 1``.
+Mutates plans, sites' files, operators, messages, checkpoints and ledgers, and gives them to the commands (in this process,
+or each in a process of its own) or to what stands behind the network. Every case can be run again from its number:
+``--only KIND --first N --times 1``.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import io
 import json
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -100,12 +103,12 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
     return bytes(found)
 
 
-def command(*arguments: object) -> tuple[int, str]:
-    """Run a command in this process; return its exit code and what it said.
+Command = Callable[..., tuple[int, str]]
+"""Runs a command; returns its exit code and what it said, or raises ``Wrong``."""
 
-    Raises:
-        Wrong: it ended with anything but an exit code.
-    """
+
+def in_process(*arguments: object) -> tuple[int, str]:
+    """Run a command in this process; it is wrong if it ends with anything but an exit code."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -116,7 +119,20 @@ def command(*arguments: object) -> tuple[int, str]:
             raise Wrong(f"{type(error).__name__}: {error}") from error
         else:
             code = 0
-    said = out.getvalue() + err.getvalue()
+    return _well_ended(code, out.getvalue() + err.getvalue())
+
+
+def as_process(*arguments: object) -> tuple[int, str]:
+    """Run a command in a process of its own; it is wrong if it takes more than five minutes."""
+    line = [sys.executable, "-m", "fedgrow", *(str(a) for a in arguments)]
+    try:
+        done = subprocess.run(line, capture_output=True, check=False, timeout=300, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise Wrong("it hangs") from None
+    return _well_ended(done.returncode, (done.stdout + done.stderr).decode("utf-8", errors="replace"))
+
+
+def _well_ended(code: int, said: str) -> tuple[int, str]:
     if "Traceback" in said:
         raise Wrong(f"a traceback was shown: {said[-500:]}")
     if code not in (0, 1, 2, 3, 130) or (code and not said.strip()):
@@ -125,18 +141,23 @@ def command(*arguments: object) -> tuple[int, str]:
 
 
 class Fuzz:
-    """The kinds of bad input, each a method that takes a source of chance; all begin with the same good input."""
+    """The kinds of bad input, each a method that takes a source of chance; all begin with the same good input.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.work = folder, folder / "work"
+    Args:
+        folder: where all of it lies.
+        command: what runs the commands.
+    """
+
+    def __init__(self, folder: Path, command: Command = in_process) -> None:
+        self.folder, self.work, self.command = folder, folder / "work", command
         (folder / "ca.crt").write_text("x")
         write_all(
             folder, "127.0.0.1:9", folder / "ca.crt", schedule={"kind": "joint", "rounds": 1, "steps": 1}
         )
         self.plan = yaml.safe_load((folder / "plan.yaml").read_text())
         self.site = yaml.safe_load((folder / "ada.yaml").read_text())
-        command("simulate", folder / "simulation.yaml", "--out", folder / "run")
-        command("server", folder / "plan.yaml", "--out", folder / "coordinator", "--prepare")
+        in_process("simulate", folder / "simulation.yaml", "--out", folder / "run")
+        in_process("server", folder / "plan.yaml", "--out", folder / "coordinator", "--prepare")
         shutil.copytree(folder / "run" / "rounds", folder / "coordinator" / "rounds")
         self.messages = self._messages()
 
@@ -176,7 +197,7 @@ class Fuzz:
         """A coordinator's plan."""
         path, out = self.work / "plan.yaml", self.work / "out"
         path.write_bytes(self._text(self.plan, draw))
-        code, said = command("server", path, "--out", out, "--prepare")
+        code, said = self.command("server", path, "--out", out, "--prepare")
         if code and out.exists():
             raise Wrong(f"left {sorted(p.name for p in out.iterdir())} behind: {said[-200:]}")
         if not code and resolve(load_plan(path)) != load_plan(out / "plan.yaml"):
@@ -187,8 +208,17 @@ class Fuzz:
         path = self.work / "site.yaml"
         value = self.site | {"folder": "site", "certificate": str(self.folder / "ca.crt")}
         path.write_bytes(self._text(value, draw))
+        if self.command is as_process and not self._stays_here(path):
+            return
         with mock.patch("fedgrow.sites.certificates.write_private", side_effect=_only_in(self.work)):
-            command("join", path, "--key")
+            self.command("join", path, "--key")
+
+    def _stays_here(self, path: Path) -> bool:
+        """Whether a site's file names a folder of our own: a process would make its key wherever it says."""
+        try:
+            return self.work in Path(load_site(path).folder).parents
+        except FedgrowError:
+            return True  # it is refused
 
     def operators(self, draw: random.Random) -> None:
         """A trained operator that a newcomer takes."""
@@ -201,12 +231,12 @@ class Fuzz:
         else:
             (operator / name).write_bytes(damaged(data, draw))
         with mock.patch("fedgrow.federated.simulate.carry_out", side_effect=FedgrowError("it was taken")):
-            code, said = command(
+            code, said = self.command(
                 "simulate", self.folder / "simulation.yaml", "--operator", operator, "--out", out
             )
         if "it was taken" not in said and out.exists():
             raise Wrong(f"left a run behind: {said[-200:]}")
-        if not code:
+        if not code and self.command is in_process:
             raise Wrong("it ran")
 
     def to_sites(self, draw: random.Random) -> None:
@@ -250,8 +280,8 @@ class Fuzz:
             path.write_text(json.dumps(mutated(json.loads(path.read_text()), draw)))
         else:
             path.write_bytes(damaged(path.read_bytes(), draw))
-        command("status", "--out", out, "--json")
-        command("server", "--resume", "--out", out, "--prepare")
+        self.command("status", "--out", out, "--json")
+        self.command("server", "--resume", "--out", out, "--prepare")
         from fedgrow.federated.checkpoint import Checkpoints
 
         with contextlib.suppress(FedgrowError):
@@ -262,7 +292,7 @@ class Fuzz:
         path, good = self.work / "ledger.jsonl", self.experiment / "ledger.jsonl"
         whole = verify(good)
         path.write_bytes(damaged(good.read_bytes(), draw))
-        code, _ = command("audit", path)
+        code, _ = self.command("audit", path)
         if not code:
             found = verify(path)
             if found != whole[: len(found)]:
@@ -271,6 +301,7 @@ class Fuzz:
             Ledger(path)
 
 
+COMMANDS = ("plans", "sites", "operators", "checkpoints", "ledgers")
 KINDS = ("plans", "sites", "operators", "to_sites", "to_the_coordinator", "checkpoints", "ledgers")
 
 
@@ -288,11 +319,13 @@ def _files(folder: Path) -> set[Path]:
     return set(folder.rglob("*"))
 
 
-def run(kinds: tuple[str, ...], times: int, seed: int, first: int = 0) -> list[str]:
+def run(
+    kinds: tuple[str, ...], times: int, seed: int, first: int = 0, command: Command = in_process
+) -> list[str]:
     """Run cases of every kind; return what went wrong, each with its kind and number."""
     wrong, counts = [], Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
-        fuzz = Fuzz(Path(folder))
+        fuzz = Fuzz(Path(folder), command)
         for kind in kinds:
             for number in range(first, first + times):
                 shutil.rmtree(fuzz.work, ignore_errors=True)
@@ -317,8 +350,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", choices=KINDS)
+    parser.add_argument("--processes", action="store_true", help="every command in a process of its own")
     given = parser.parse_args()
-    wrong = run((given.only,) if given.only else KINDS, given.times, given.seed, given.first)
+    kinds, command = (COMMANDS, as_process) if given.processes else (KINDS, in_process)
+    wrong = run((given.only,) if given.only else kinds, given.times, given.seed, given.first, command)
     print("\n".join(wrong) or "nothing went wrong")
     sys.exit(bool(wrong))
 
