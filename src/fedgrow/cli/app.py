@@ -1,5 +1,6 @@
 """The ``fedgrow`` command: its subcommands, and how errors end it."""
 
+import errno
 import sys
 
 import typer
@@ -8,6 +9,8 @@ from rich.text import Text
 
 from fedgrow import __version__
 from fedgrow.errors import FedgrowError
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Cli(typer.Typer):
@@ -18,8 +21,23 @@ class Cli(typer.Typer):
         try:
             super().__call__(*args, **kwargs)
         except FedgrowError as error:
-            Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
-            sys.exit(1)
+            said = str(error)
+        except Exception as error:
+            if not _of_the_disk(error):
+                raise
+            said = f"{error}; make room, or let this user write there, and give the same command again"
+        else:
+            return
+        Console(stderr=True).print(Text(f"error: {said}", style="red"), soft_wrap=True)
+        sys.exit(1)
+
+
+def _of_the_disk(error: Exception) -> bool:
+    """Whether an error says that something cannot be written: as Python says it, or as safetensors does."""
+    if isinstance(error, OSError):
+        return error.errno in CANNOT_WRITE
+    numbers = [f"os error {number}" for number in CANNOT_WRITE]
+    return type(error).__name__ == "SafetensorError" and any(one in str(error) for one in numbers)
 
 
 app = Cli(

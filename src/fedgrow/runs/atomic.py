@@ -1,5 +1,6 @@
 """Writes that are whole or not there."""
 
+import errno
 import json
 import os
 import shutil
@@ -23,14 +24,38 @@ MEND = "restore the file, or begin anew in another folder"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file beside its place, flush it to disk, and move it in."""
+    """Write a file beside its place, flush it to disk, and move it in; nothing stays if that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def append_line(path: Path, line: str, *, to_disk: bool = False) -> None:
+    """Add a line to a file: all of it, or nothing where that fails (a full disk).
+
+    Args:
+        path: the file; it need not be there.
+        line: the line, without its end.
+        to_disk: wait until it is on disk.
+    """
+    with path.open("ab", buffering=0) as file:
+        before, data = file.seek(0, os.SEEK_END), line.encode("utf-8") + b"\n"
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            if to_disk:
+                os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:

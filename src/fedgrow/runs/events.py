@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fedgrow.runs.atomic import append_line
+
 Listener = Callable[[dict[str, Any]], None]
 _listeners: dict[Path, list[Listener]] = {}
 
@@ -23,8 +25,7 @@ def stop_listening(folder: Path) -> None:
 def emit(folder: Path, event: str, **values: Any) -> None:
     """Append an event to the run's log and tell the listeners."""
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **values}
-    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    append_line(folder / "events.jsonl", json.dumps(line, ensure_ascii=False))
     for listener in _listeners.get(folder.resolve(), []):
         listener(line)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from flwr.app import Message
 
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.wire import to_bytes
+from fedgrow.runs.atomic import append_line
 
 FIRST = "0" * 64
 
@@ -65,10 +65,7 @@ class Ledger:
         line = entry | {"hash": _hash(entry)}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            append_line(self.path, json.dumps(line, ensure_ascii=False), to_disk=True)
         except OSError as error:
             raise FedgrowError(
                 f"ledger {self.path} cannot be written ({error}); nothing leaves without it"
