@@ -75,7 +75,7 @@ def write_log_at(path: Path, error: Exception) -> None:
     """
     known = isinstance(error, FedgrowError)
     story = str(error) if known else "".join(traceback.format_exception(error)).rstrip()
-    now = datetime.now(UTC).isoformat(sep=" ", timespec="milliseconds")
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:

@@ -22,5 +22,5 @@ def why(run: RunFolder, error: Exception, began: float) -> str:
 
 def _last(name: str, log: str) -> str:
     """Return the last line of a site's log without its time, and with the participant's name."""
-    line = re.sub(r"^[\d-]+ [\d:,]+ ", "", log.strip().splitlines()[-1])
+    line = re.sub(r"^\d{4}-\S+ ", "", log.strip().splitlines()[-1])
     return line if line.startswith(f"participant {name}") else f"participant {name}: {line}"
