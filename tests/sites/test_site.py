@@ -152,7 +152,7 @@ def test_nothing_leaves_without_the_ledger(folder, monkeypatch):
         raise OSError("No space left on device")
 
     one = site(folder)
-    monkeypatch.setattr("fedgrow.sites.ledger.os.fsync", full)
+    monkeypatch.setattr("fedgrow.runs.atomic.os.fsync", full)
     with pytest.raises(FedgrowError, match=r"cannot be written \(No space left on device\); nothing leaves"):
         one.reply(message("train.prepare"))
 
