@@ -10,11 +10,12 @@ from rich.text import Text
 from fedgrow import __version__
 from fedgrow.errors import FedgrowError
 
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Cli(typer.Typer):
-    """A Typer whose user errors end with one clear text on stderr and exit code 1."""
+    """A Typer whose errors that a user can mend (full disks, too) end with one clear text on stderr and exit code 1."""
 
     def __call__(self, *args: object, **kwargs: object) -> None:
         """Run the command line."""
@@ -23,21 +24,24 @@ class Cli(typer.Typer):
         except FedgrowError as error:
             said = str(error)
         except Exception as error:
-            if not _of_the_disk(error):
+            if _is_one_of(error, FULL):
+                said = f"{error}; make room, and give the same command again, or its --resume"
+            elif _is_one_of(error, FORBIDDEN):
+                said = f"{error}; let this user read and write there"
+            else:
                 raise
-            said = f"{error}; make room, or let this user write there, and give the same command again"
         else:
             return
         Console(stderr=True).print(Text(f"error: {said}", style="red"), soft_wrap=True)
         sys.exit(1)
 
 
-def _of_the_disk(error: Exception) -> bool:
-    """Whether an error says that something cannot be written: as Python says it, or as safetensors does."""
+def _is_one_of(error: Exception, numbers: tuple[int, ...]) -> bool:
+    """Whether the system gave one of these numbers for an error: as Python says it, or as safetensors does."""
     if isinstance(error, OSError):
-        return error.errno in CANNOT_WRITE
-    numbers = [f"os error {number}" for number in CANNOT_WRITE]
-    return type(error).__name__ == "SafetensorError" and any(one in str(error) for one in numbers)
+        return error.errno in numbers
+    said = [f"(os error {number})" for number in numbers]
+    return type(error).__name__ == "SafetensorError" and any(one in str(error) for one in said)
 
 
 app = Cli(

@@ -15,6 +15,7 @@ from fedgrow.errors import ContractError, FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, GIVEN, METRICS, PARTICIPANT, WEIGHT, Contract
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.participant import Participant
+from fedgrow.runs.atomic import append_line
 from fedgrow.runs.events import emit
 from fedgrow.training.loop import one_thread
 
@@ -78,8 +79,7 @@ def write_log_at(path: Path, error: Exception) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{now} {story}\n")
+        append_line(path, f"{now} {story}")
     except OSError as full:
         print(f"{path} cannot be written ({full}); it would say: {error}", file=sys.stderr)
 

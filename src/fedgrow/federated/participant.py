@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
@@ -30,7 +29,7 @@ from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.events import emit
 from fedgrow.tasks.models import load_for
 from fedgrow.training.flops import counted
-from fedgrow.training.loop import Fitted, Watch, batches, evaluate, fit
+from fedgrow.training.loop import Fitted, Watch, draws, evaluate, fit
 from fedgrow.training.parity import parity
 from fedgrow.training.seeds import INIT, TRAIN, derive
 
@@ -329,8 +328,8 @@ class Participant(OwnData):
         """
         shared, private = learner.shared_start(), learner.private_start()
         plan = training or self.plan.training
-        first = next(batches(len(self.train_data), plan.batch_size, np.random.default_rng(0)))
-        inputs, _ = self.codec.batch(self.train_data, first)
+        _, drawn = draws(len(self.train_data), plan.batch_size, 0)
+        inputs, _ = self.codec.batch(self.train_data, next(drawn))
         sizes = tuple((name, t.shape) for tensors in (shared, private, inputs) for name, t in tensors.items())
         alike = self.run.path, self.method, type(learner), learner.reading.shape, phase, plan, sizes
 

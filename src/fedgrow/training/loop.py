@@ -93,10 +93,9 @@ def fit(
     trained = [state[n] for g in groups for n in g.names]
     held = {n: shared[n].detach().to(device) for g in groups for n in g.names if n in shared}
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(plan, steps))
-    rng = np.random.default_rng(seed)
-    drawn = batches(len(data), plan.batch_size, rng)
+    dropout, drawn = draws(len(data), plan.batch_size, seed)
     losses, skipped = [], 0
-    with one_thread(), seeded(int(rng.integers(2**31))):
+    with one_thread(), seeded(dropout):
         for step in range(steps):
             inputs, targets = codec.batch(data, next(drawn))
             weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
@@ -152,7 +151,13 @@ def _rate(plan: TrainingPlan, steps: int) -> Callable[[int], float]:
     return share
 
 
-def batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
+def draws(count: int, size: int, seed: int) -> tuple[int, Iterator[list[int]]]:
+    """Return what a training draws from its seed: that of dropout, and the batches."""
+    rng = np.random.default_rng(seed)
+    return int(rng.integers(2**31)), _batches(count, size, rng)
+
+
+def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
     """Yield batches for ever: every example once in each shuffled pass."""
     queue: list[int] = []
     while True:

@@ -99,7 +99,7 @@ def _plus_thin(
 
 
 def lengthwise(x: Float[Tensor, "*layers long thin"]) -> Float[Tensor, "*layers long thin"]:
-    """Lay thin factors out column after column: products with them, and their gradients, take up to ten times less."""
+    """Lay thin factors out column after column: products with them, and their gradients, are several times faster."""
     return x.mT.contiguous().mT
 
 
