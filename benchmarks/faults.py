@@ -55,8 +55,8 @@ class Federation:
 
     def __init__(self, mode: str, draw: random.Random) -> None:
         self.draw, self.folder = draw, Path(tempfile.mkdtemp(prefix="faults-"))
-        port = free_port()
-        self.wires = {name: Wire(port) for name in SHAPES}
+        self.port = free_port()
+        self.wires = {name: Wire(self.port) for name in SHAPES}
         self.disks = [d for d in [self.folder / "disk", *map(self.site, SHAPES)] if _mounted(d)]
         faults = {"mode": mode, "deadline": 60 if mode == "strict" else 30, "patience": 600}
         write_all(self.folder, "127.0.0.1:9", self.folder / "ca.crt", faults=faults)
@@ -65,11 +65,6 @@ class Federation:
             path.write_text(path.read_text("utf-8").replace("127.0.0.1:9", f"127.0.0.1:{wire.port}"), "utf-8")
         self.processes = Processes(self.folder)
         self.coordinator = self.folder / "disk" / "coordinator"
-        self.run("server", "plan.yaml", "--out", "disk/coordinator", "--port", str(port), "--prepare")
-        shutil.copy(self.coordinator / "coordinator/certificates/ca.crt", self.folder / "ca.crt")
-        for name in SHAPES:
-            key = self.run("join", f"{name}.yaml", "--key")
-            self.run("invite", name, "--key", key, "--out", "disk/coordinator")
         self.commands: dict[str, tuple[str, ...]] = {
             "server": ("server", "--resume", "--out", "disk/coordinator")
         }
@@ -83,16 +78,13 @@ class Federation:
                 environment = {"PYTHONPATH": str(self.folder / "skewed"), "SKEW": str(skew)}
                 self.processes.environments[name] = environment
 
+    def prepare(self) -> None:
+        """Make the coordinator's folder and everyone's keys."""
+        self.processes.prepare(self.port, "disk/coordinator")
+
     def site(self, name: str) -> Path:
         """Return a site's folder."""
         return self.folder / f"site-{name}"
-
-    def run(self, *arguments: str) -> str:
-        """Carry out a command that has to end well."""
-        done = self.processes.run(*arguments)
-        if done.returncode:
-            raise SystemExit(f"{arguments}: {done.stderr}")
-        return str(done.stdout).strip()
 
     def start(self, name: str) -> None:
         """Start the coordinator, or a site."""
@@ -153,20 +145,18 @@ class Federation:
             self.start(name)
 
     def close(self) -> None:
-        """End all processes, wires and disks."""
+        """End all processes and wires."""
         self.processes.end()
         for wire in self.wires.values():
             wire.close()
 
-    def remove(self) -> None:
-        """Take the folder away."""
-        self.unmount()
-        shutil.rmtree(self.folder)
-
-    def unmount(self) -> None:
-        """Give the small file systems back."""
+    def remove(self, kept: Path | None) -> None:
+        """Give the small file systems back and take the folder away, a copy of it to ``kept`` where that is given."""
+        if kept is not None:
+            shutil.copytree(self.folder, kept, dirs_exist_ok=True)
         for disk in self.disks:
             subprocess.run(["umount", "--lazy", str(disk)], check=False, capture_output=True)
+        shutil.rmtree(self.folder)
 
 
 def _mounted(folder: Path) -> bool:
@@ -177,13 +167,14 @@ def _mounted(folder: Path) -> bool:
     return done.returncode == 0
 
 
-def one_run(number: int, seed: int, reference: bytes) -> dict[str, Any]:
-    """Carry out a run and say how it ended."""
+def one_run(number: int, seed: int, reference: bytes, kept: Path) -> dict[str, Any]:
+    """Carry out a run and say how it ended; the folder of one that did not end as it should is kept."""
     draw = random.Random(f"{seed}/{number}")
     mode = draw.choice(["strict", "strict", "quorum"])
     began, done = time.monotonic(), list[str]()
-    one = Federation(mode, draw)
+    one, good = Federation(mode, draw), False
     try:
+        one.prepare()
         for name in one.commands:
             one.start(name)
         times = sorted(draw.uniform(8, 70) for _ in range(draw.randint(1, 3)))
@@ -200,17 +191,16 @@ def one_run(number: int, seed: int, reference: bytes) -> dict[str, Any]:
         left = _left(one.folder, one.processes)
         found, _ = leaks(one.folder, one.coordinator)
         lost = _lost(one.coordinator / "events.jsonl")
+        good = ended == 0 and (same or mode == "quorum") and set(codes.values()) == {0}
+        good = good and b"Traceback" not in text and not (left or found or lost)
     finally:
         one.close()
-    good = ended == 0 and (same or mode == "quorum") and set(codes.values()) == {0}
-    good = good and b"Traceback" not in text and not (left or found or lost)
-    if good:
-        one.remove()
+        one.remove(None if good else kept)
     return {
         "run": number, "seed": seed, "mode": mode, "faults": done, "skews": one.skews, "good": good,
         "server": ended, "sites": codes, "same_operator": same, "traceback": b"Traceback" in text, "left": left,
         "private": found, "rounds_lost": lost, "seconds": round(time.monotonic() - began, 1),
-        "folder": None if good else str(one.folder),
+        "folder": None if good else str(kept),
     }  # fmt: skip
 
 
@@ -218,11 +208,12 @@ def _lost(events: Path) -> int:
     """Return how many whole rounds were run again after the coordinator began anew."""
     lost, last = 0, 0
     for line in events.read_text("utf-8").splitlines():
-        event = json.loads(line)
-        if event["event"] == "round":
-            last = event["round"]
-        elif event["event"] == "started":
-            lost += max(0, last - event["from_round"])
+        with contextlib.suppress(ValueError):  # the coordinator was killed while it wrote a line
+            event = json.loads(line)
+            if event["event"] == "round":
+                last = event["round"]
+            elif event["event"] == "started":
+                lost += max(0, last - event["from_round"])
     return lost
 
 
@@ -268,7 +259,7 @@ def main() -> None:
     runs = [json.loads(line) for line in lines]
     unbroken = reference()
     for number in range(len(runs), given.runs):
-        runs.append(one_run(number, given.seed, unbroken))
+        runs.append(one_run(number, given.seed, unbroken, given.out / f"run-{number}"))
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(runs[-1]) + "\n")
         print(json.dumps(runs[-1]), file=sys.stderr)

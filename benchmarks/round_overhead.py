@@ -9,7 +9,6 @@ The first round is left out (models and libraries are loaded in it). Twice: eval
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -32,11 +31,7 @@ def phases(evaluation: str, rounds: int) -> list[tuple[str, float]]:
         schedule = {"kind": "joint", "rounds": rounds, "steps": 2, "evaluation": evaluation}
         write_all(folder, f"127.0.0.1:{port}", folder / "ca.crt", schedule=schedule)
         processes = Processes(folder)
-        processes.run("server", "plan.yaml", "--out", "coordinator", "--port", str(port), "--prepare")
-        shutil.copy(folder / "coordinator/coordinator/certificates/ca.crt", folder / "ca.crt")
-        for site in SHAPES:
-            key = processes.run("join", f"{site}.yaml", "--key").stdout.strip()
-            processes.run("invite", site, "--key", key, "--out", "coordinator")
+        processes.prepare(port)
         try:
             processes.start("server", "server", "--resume", "--out", "coordinator")
             for site in SHAPES:

@@ -4,10 +4,13 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tests.sites.making import SHAPES
 
 WITHIN = 400.0  # seconds
 
@@ -45,6 +48,19 @@ class Processes:
             check=False,
             timeout=120,
         )
+
+    def prepare(self, port, out="coordinator"):
+        """Make the coordinator's folder, and exchange its certificate for the sites' keys."""
+        self._good("server", "plan.yaml", "--out", out, "--port", str(port), "--prepare")
+        shutil.copy(self.folder / out / "coordinator/certificates/ca.crt", self.folder / "ca.crt")
+        for name in SHAPES:
+            key = self._good("join", f"{name}.yaml", "--key").strip()
+            self._good("invite", name, "--key", key, "--out", out)
+
+    def _good(self, *arguments):
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        return done.stdout
 
     def kill(self, name):
         self.all[name].kill()

@@ -29,12 +29,7 @@ def federation(tmp_path_factory):
     port = free_port()
     write_all(folder, f"127.0.0.1:{port}", folder / "ca.crt", compression={"kind": "int8"})
     processes = Processes(folder)
-    made = processes.run("server", "plan.yaml", "--out", "coordinator", "--port", str(port), "--prepare")
-    assert made.returncode == 0, made.stderr
-    (folder / "ca.crt").write_bytes((folder / "coordinator/coordinator/certificates/ca.crt").read_bytes())
-    for name in SHAPES:
-        key = processes.run("join", f"{name}.yaml", "--key").stdout.strip()
-        assert processes.run("invite", name, "--key", key, "--out", "coordinator").returncode == 0
+    processes.prepare(port)
     serve = ("server", "--resume", "--out", "coordinator")
     try:
         processes.start("server", *serve)

@@ -3,10 +3,9 @@
 import json
 import os
 import pty
-import re
 import select
 import sys
-import time
+import threading
 
 import pytest
 
@@ -15,7 +14,7 @@ from fedgrow.methods.dual_ligo import global_start
 from fedgrow.runs.atomic import read_tensors
 from fedgrow.runs.folder import RunFolder
 from fedgrow.sites.children import free_port
-from tests.sites.making import SHAPES, write_all
+from tests.sites.making import write_all
 from tests.sites.private import leaks
 from tests.sites.processes import Processes, wait_for
 
@@ -32,20 +31,15 @@ def federation(tmp_path_factory):
     faults = {"mode": "quorum", "deadline": 12, "patience": 300, "quorum": 0.6}
     write_all(folder, f"127.0.0.1:{port}", folder / "ca.crt", faults=faults)
     processes = Processes(folder)
-    made = processes.run("server", "plan.yaml", "--out", "coordinator", "--port", str(port), "--prepare")
-    assert made.returncode == 0, made.stderr
-    (folder / "ca.crt").write_bytes((folder / "coordinator/coordinator/certificates/ca.crt").read_bytes())
-    for name in SHAPES:
-        key = processes.run("join", f"{name}.yaml", "--key").stdout.strip()
-        assert processes.run("invite", name, "--key", key, "--out", "coordinator").returncode == 0
-    ours, theirs = pty.openpty()
+    processes.prepare(port)
+    terminal = Terminal()
     try:
         processes.start("server", "server", "--resume", "--out", "coordinator")
-        processes.start("ada", "join", "ada.yaml", terminal=theirs)
+        processes.start("ada", "join", "ada.yaml", terminal=terminal.theirs)
         processes.start("bob", "join", "bob.yaml", "--yes", largest_file=4096)
         processes.start("cyd", "join", "cyd.yaml", "--yes")
-        shown = until(ours, "Take part?")
-        os.write(ours, b"y\n")
+        wait_for(lambda: "Take part?" in terminal.shown, processes)
+        os.write(terminal.ours, b"y\n")
         wait_for((folder / "coordinator/rounds/0001").exists, processes)
         processes.kill("bob")
         full = (folder / "bob.log").read_text()
@@ -53,21 +47,31 @@ def federation(tmp_path_factory):
         wait_for((folder / "coordinator/rounds/0002").exists, processes)
         processes.kill("cyd")
         codes = {name: processes.wait(name) for name in ("server", "ada", "bob")}
-        yield folder, codes, shown, full
+        yield folder, codes, terminal, full
     finally:
         processes.end()
-        os.close(ours)
-        os.close(theirs)
+        terminal.close()
 
 
-def until(terminal: int, text: str) -> str:
-    """Read from a terminal until a text comes."""
-    read, end = "", time.monotonic() + 120
-    while text not in read:
-        assert time.monotonic() < end, read
-        if select.select([terminal], [], [], 1.0)[0]:
-            read += os.read(terminal, 4096).decode()
-    return read
+class Terminal:
+    """A terminal, and all that was shown at it."""
+
+    def __init__(self):
+        self.ours, self.theirs = pty.openpty()
+        self.shown, self.closed = "", False
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self):
+        while not self.closed:
+            if select.select([self.ours], [], [], 0.2)[0]:
+                self.shown += os.read(self.ours, 4096).decode(errors="replace")
+
+    def close(self):
+        self.closed = True
+        self.reader.join()
+        os.close(self.ours)
+        os.close(self.theirs)
 
 
 def test_two_of_three_end_well_without_the_third(federation):
@@ -91,11 +95,12 @@ def test_the_operator_was_trained(federation):
 
 
 def test_a_site_is_shown_the_plan_and_asked_once(federation):
-    folder, _, shown, _ = federation
-    text = re.sub(r"\s+", " ", shown)
+    folder, _, terminal, _ = federation
+    text = " ".join(terminal.shown.split())
     for words in ("plan 'tiny'", "3 rounds of 2 steps", "leaves this site in every round", "quorum rounds"):
         assert words in text
-    assert shown.count("Take part?") == 1
+    assert "asked: evaluate.grow, round 3" in text  # it was shown all there was
+    assert text.count("Take part?") == 1
     assert list((folder / "site-ada").glob("experiments/*/participants/ada/model/model.safetensors"))
 
 

@@ -4,7 +4,12 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    addmm_flop,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 _counted: dict[Hashable, int] = {}
 
@@ -26,7 +31,8 @@ def counted(work: Callable[[], object], alike: Hashable = None) -> int:
     if alike is not None and alike in _counted:
         return _counted[alike]
     ops = torch.ops.aten
-    mapping = {  # the counter does not know the CPU's fused attention
+    mapping = {  # what the counter does not know: products added in place, and the CPU's fused attention
+        ops.addmm_: addmm_flop,
         ops._scaled_dot_product_flash_attention_for_cpu: _attention,
         ops._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     }
