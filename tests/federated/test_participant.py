@@ -7,6 +7,7 @@ from fedgrow.config.resolve import resolve
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks.tokenizers import digest, learn
+from fedgrow.training.flops import forget_counts
 from tests.federation import PLAN, tiny_plan
 
 SETTINGS = {
@@ -42,6 +43,43 @@ def test_training_and_held_out_examples_are_disjoint_and_make_up_the_shard(site)
     shard = site.run.shard(site.name)
     assert sorted([*train.texts, *test.texts]) == sorted(shard.texts)
     assert not set(train.texts) & set(test.texts)
+
+
+def test_a_step_is_counted_anew_for_texts_of_other_lengths(tmp_path):
+    """Participants share a count only where their steps are alike; the longest text of a batch decides."""
+    tails = {"ada": 2, "bob": 9, "cyd": 9}
+    people = []
+    for name, most in tails.items():
+        rows = [{"text": " ".join(["word"] * (1 + i % most)), "label": "ab"[i % 2]} for i in range(40)]
+        pd.DataFrame(rows).to_parquet(tmp_path / f"{name}.parquet")
+        own = {
+            "source": str(tmp_path / f"{name}.parquet"),
+            "text": "text",
+            "label": "label",
+            "test_fraction": 0.4,
+        }
+        people.append(PLAN["participants"][0] | {"name": name, "data": own})
+    plan = tiny_plan(
+        **SETTINGS
+        | {
+            "task": "sequence-classification",
+            "family": "bert",
+            "training": {"batch_size": 2, "max_length": 32},
+        },
+        data=None,
+        participants=people,
+    )
+    RunFolder.create(tmp_path / "run", resolve(plan), "local")
+    shared = []
+    for together in (True, False):
+        forget_counts()
+        for index in range(len(tails)):
+            site = Participant(tmp_path / "run", index)
+            shared.append(site.step_flops(site.learner, "joint"))
+            if not together:
+                forget_counts()
+    assert shared[:3] == shared[3:]
+    assert shared[0] < shared[1]
 
 
 def test_a_plan_without_own_data_gives_every_row_to_one_participant(site):

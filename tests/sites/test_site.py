@@ -6,13 +6,16 @@ import pytest
 import yaml
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
+from fedgrow.architectures import families
 from fedgrow.config.load import load_plan
 from fedgrow.config.resolve import resolve
 from fedgrow.config.site import load_site
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN
+from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server, to_bytes
 from fedgrow.federated.client_app import SiteError
+from fedgrow.methods.dual_ligo import global_start
 from fedgrow.runs.atomic import read_json
 from fedgrow.sites.coordination import digest_of, plan_text
 from fedgrow.sites.ledger import verify
@@ -145,6 +148,25 @@ def test_an_answer_that_says_no_more_than_that_it_failed_is_in_a_ledger_too(fold
     assert [line["error"] for line in outside] == [before.error.reason]
     assert ["error" in line for line in inside] == [False, True]
     assert [line["bytes"] for line in outside + inside[1:]] == [len(to_bytes(m)) for m in (before, after)]
+
+
+SCHEDULES = {
+    "joint": {},
+    "two-phase": {"schedule": {"kind": "two-phase", "rounds": 3, "steps": 2, "local_steps": 2}},
+}
+
+
+@pytest.mark.parametrize("changes", SCHEDULES.values(), ids=list(SCHEDULES))
+def test_a_site_that_was_away_before_the_first_round_takes_part_in_the_next(folder, changes):
+    one = site(folder)
+    one.answer(shown(folder, faults={"mode": "quorum"}, **changes))
+    start = to_record(global_start(resolve(load_plan(folder / "plan.yaml")), families()["vit"]))
+    late = one.answer(message("train.grow", config={"server-round": 2}, arrays=start))
+    assert set(late.content["arrays"]) == set(start)
+    own = folder / "site-ada" / "experiments" / "tiny-1" / "participants" / "ada" / "private"
+    assert (own / "small" / "prepared.json").is_file()
+    kept = [path.stem for path in sorted((own / "state").iterdir())]
+    assert kept == (["round-0000", "round-0002"] if changes else ["round-0002"])
 
 
 def test_nothing_leaves_without_the_ledger(folder, monkeypatch):

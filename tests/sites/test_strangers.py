@@ -1,7 +1,9 @@
 """A real SuperLink behind its guard, and those who have no business there."""
 
+import http.server
 import socket
 import ssl
+import threading
 import time
 
 import httpx
@@ -79,6 +81,39 @@ def test_a_clock_that_is_not_admitted_is_told(link, monkeypatch, off, said):
     assert difference == pytest.approx(off, abs=2)
     text = clock.told(difference)
     assert (said in text) if said else text is None
+
+
+def test_asking_for_the_time_sends_nothing_else(link, monkeypatch):
+    at, _, _ = link
+    heard = []
+
+    class Heard(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append((self.path, dict(self.headers)))
+            self.send_response(403)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Heard) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(at.certificates / "server.crt", at.certificates / "server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        difference = clock.ahead(f"127.0.0.1:{server.server_port}", at.certificates / "ca.crt")
+        thread.join()
+    assert abs(difference) < 2
+    ((path, headers),) = heard
+    assert path == "/"
+    assert {name.lower() for name in headers} <= {
+        "host",
+        "accept",
+        "accept-encoding",
+        "connection",
+        "user-agent",
+    }
 
 
 def test_a_clock_is_not_guessed_where_nobody_answers(link):
