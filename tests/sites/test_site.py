@@ -16,11 +16,12 @@ from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server, to_bytes
 from fedgrow.federated.client_app import SiteError
 from fedgrow.methods.dual_ligo import global_start
-from fedgrow.runs.atomic import read_json
+from fedgrow.runs.atomic import read_json, read_tensors
 from fedgrow.sites.coordination import digest_of, plan_text
 from fedgrow.sites.ledger import verify
 from fedgrow.sites.site import Refused, Site
 from tests.sites.making import write_all, write_yaml
+from tests.sites.private import leaks
 
 
 @pytest.fixture
@@ -167,6 +168,23 @@ def test_a_site_that_was_away_before_the_first_round_takes_part_in_the_next(fold
     assert (own / "small" / "prepared.json").is_file()
     kept = [path.stem for path in sorted((own / "state").iterdir())]
     assert kept == (["round-0000", "round-0002"] if changes else ["round-0002"])
+
+
+@pytest.mark.parametrize("sent_as", ["float32", "float16"])
+def test_what_is_private_is_found_where_it_leaked(folder, sent_as):
+    """The search that the tests of real processes, and the fault campaign, rely on."""
+    one = site(folder)
+    one.answer(shown(folder))
+    one.answer(message("train.prepare"))
+    at = folder / "coordinator"
+    at.mkdir()
+    (folder / "server.log").write_text("round 1")
+    (at / "database").write_bytes(b"what may be there")
+    assert leaks(folder, at)[0] == []
+    small = folder / "site-ada/experiments/tiny-1/participants/ada/private/small/model.safetensors"
+    name, tensor = next((n, t) for n, t in read_tensors(small).items() if t.dim() > 1)
+    (at / "database").write_bytes(b"..." + tensor.numpy().astype(sent_as).tobytes() + b"...")
+    assert leaks(folder, at)[0] == [f"ada: {name}"]
 
 
 def test_nothing_leaves_without_the_ledger(folder, monkeypatch):
