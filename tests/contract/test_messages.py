@@ -32,7 +32,7 @@ RUNS = {
     "partial with a residual": ("joint", {"operator": {"kind": "partial", "residual": 2}}),
     "tied from lemon": ("joint", {"operator": {"kind": "tied", "start": "lemon"}}),
     "evaluated along": ("joint", {}),
-    "in int8": ("joint", {"compression": {"kind": "int8"}}),
+    "in int8": ("joint", {"compression": {"kind": "int8", "down": "int8"}}),
     "the largest in float16": ("joint", {"compression": {"kind": "top-k", "fraction": 0.2}}),
     "nothing learned is shared": ("joint", {"operator": {"kind": "fixed"}}),
 }

@@ -7,6 +7,12 @@ from fedgrow.config.plan import CompressionPlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import COMPRESSIONS, compress, compression_of, restore
 from fedgrow.exchange.compression.int8 import Int8
+from fedgrow.exchange.contract import ARRAYS, EVALUATE, GROW, METRICS, SAVE, WEIGHT
+from fedgrow.exchange.records import from_record
+from fedgrow.exchange.wire import from_bytes
+from fedgrow.methods.dual_ligo import global_operator
+from fedgrow.runs.atomic import read_tensors
+from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
 
 LOSSY = [name for name in COMPRESSIONS if name != "none"]
@@ -100,7 +106,7 @@ def test_a_fraction_is_for_top_k():
 
 def test_a_stopped_run_goes_on_to_the_same_operator(tmp_path):
     """What was lost is kept at the participant, round by round."""
-    settings = {"compression": {"kind": "int8"}, "schedule": {"rounds": 3, "steps": 2}}
+    settings = {"compression": {"kind": "int8", "down": "int8"}, "schedule": {"rounds": 3, "steps": 2}}
     whole = run_tiny(tmp_path / "whole", **settings)
     asked = 0
 
@@ -118,6 +124,55 @@ def test_a_stopped_run_goes_on_to_the_same_operator(tmp_path):
     assert resumed["exchange"]["bytes_up"] == whole["exchange"]["bytes_up"]
     plain = run_tiny(tmp_path / "plain", schedule=settings["schedule"])
     assert whole["exchange"]["bytes_up"] < plain["exchange"]["bytes_up"]
+    assert whole["exchange"]["bytes_down"] < plain["exchange"]["bytes_down"]
+
+
+@pytest.mark.parametrize("down", ["float16", "bfloat16", "int8"])
+def test_what_is_given_to_train_on_is_smaller_too(tmp_path, down):
+    """Only that: the operator that is evaluated and saved comes as it is. Rounding on the way is not added to it."""
+    given: dict[str, list] = {}
+    sent: list = []
+
+    def look(way, data):
+        message = from_bytes(data)
+        if way == "up" and ARRAYS in message.content:
+            sent.append((from_record(message.content[ARRAYS]), message.content[METRICS][WEIGHT]))
+        elif way == "down" and message.content[ARRAYS]:
+            given.setdefault(message.metadata.message_type, []).append(from_record(message.content[ARRAYS]))
+
+    schedule = {"rounds": 2, "steps": 2}
+    run_tiny(tmp_path / "run", tap=look, schedule=schedule, compression={"kind": "float16", "down": down})
+    operator = read_tensors(tmp_path / "run" / "operator" / "operator.safetensors")
+    assert set(given) == {GROW, EVALUATE, SAVE}
+    for kind in (EVALUATE, SAVE):
+        assert all(a.dtype == torch.float32 for a in given[kind][-1].values())
+    assert all(torch.equal(given[SAVE][-1][name], operator[name]) for name in operator)
+
+    rounding = COMPRESSIONS[down]()
+    folder = RunFolder(tmp_path / "run")
+    start = global_operator(folder.plan, folder.family).initial()
+    first, second = given[GROW][0], given[GROW][-1]
+    assert {a.dtype for a in first.values()} == {a.dtype for a in second.values()} <= {
+        torch.int8, torch.float16, torch.uint16, torch.float32,
+    }  # fmt: skip
+    assert sum(a.nbytes for a in second.values()) < 0.6 * sum(a.nbytes for a in operator.values())
+    held, read = given[EVALUATE][0], restore(rounding, second, start)
+    assert all(torch.equal(a, start[name]) for name, a in restore(rounding, first, start).items())
+    steps = {"float16": 2**-11, "bfloat16": 2**-8, "int8": 1 / 254}
+    for name, array in held.items():
+        most = float((array - start[name]).abs().max())
+        assert torch.allclose(read[name], array, rtol=0, atol=steps[down] * most * 1.01 + 1e-6)
+    assert any(not torch.equal(read[name], array) for name, array in held.items())
+
+    last = sent[len(sent) // 2 :]  # of the second round
+    for name, array in held.items():
+        change = sum(arrays[name].double() * n for arrays, n in last) / sum(n for _, n in last)
+        assert torch.allclose(given[EVALUATE][-1][name].double(), array + change, rtol=0, atol=1e-7)
+
+
+def test_changes_come_back_to_what_was_rounded():
+    with pytest.raises(ValueError, match="down: int8 needs a kind other than 'none'"):
+        CompressionPlan(down="int8")
 
 
 def test_what_is_not_finite_once_it_is_read_back_is_refused(tmp_path):

@@ -166,17 +166,26 @@ class StrategyPlan(Frozen):
 
 
 class CompressionPlan(Frozen):
-    """How what a participant sends is made smaller; what that loses of a round is kept and goes into the next."""
+    """How what travels is made smaller.
+
+    What a participant sends is the change of a round; what that loses of it is kept and goes into the next. ``down`` is for
+    what it is given to train on: the operator's change since its start. The server goes on from the operator as it is.
+    """
 
     kind: Literal["none", "float16", "bfloat16", "int8", "top-k"] = "none"
     fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="of the entries that travel, for top-k; default: 0.1"
     )
+    down: Literal["none", "float16", "bfloat16", "int8"] = Field(
+        "none", description="for what participants are given to train on"
+    )
 
     @model_validator(mode="after")
-    def _fraction_used(self) -> Self:
+    def _used(self) -> Self:
         if self.fraction is not None and self.kind != "top-k":
             raise ValueError(f"fraction: kind {self.kind!r} has none; leave it out, or choose top-k")
+        if self.down != "none" and self.kind == "none":
+            raise ValueError(f"down: {self.down} needs a kind other than 'none', so that changes come back")
         return self
 
 

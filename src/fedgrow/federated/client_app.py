@@ -107,12 +107,13 @@ def train_local(message: Message, context: Context) -> Message:
 def train_grow(message: Message, context: Context) -> Message:
     """Train for one round; Global-LiGO goes back."""
     site = participant_of(context)
-    given = {}
+    given = site.given(arrays_of(message))
+    along = {}
     if site.along:
-        metrics = site.evaluate_round(arrays_of(message), round_of(message) - 1)
-        given = {GIVEN + name: metrics[name] for name in site.plan.metrics}
-    fitted = site.train_round(arrays_of(message), round_of(message))
-    return reply_with(message, site, {"loss": fitted.loss, **given}, fitted.shared)
+        metrics = site.evaluate_round(given, round_of(message) - 1)
+        along = {GIVEN + name: metrics[name] for name in site.plan.metrics}
+    fitted = site.train_round(given, round_of(message))
+    return reply_with(message, site, {"loss": fitted.loss, **along}, fitted.shared)
 
 
 @app.evaluate("grow")

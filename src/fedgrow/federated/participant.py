@@ -19,7 +19,7 @@ from fedgrow.architectures.configuration import new_config, save_config
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_model, new_model, quiet
 from fedgrow.config.plan import PreparePlan, TrainingPlan
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.compression import compress, compression_of
+from fedgrow.exchange.compression import compress, compression_down, compression_of, restore
 from fedgrow.federated.own_data import OwnData
 from fedgrow.federated.state import PrivateState
 from fedgrow.growth.parity import Parity
@@ -66,6 +66,7 @@ class Participant(OwnData):
         self.state = PrivateState(own / "private" / "state")
         self.lost = PrivateState(own / "private" / "lost")
         self.compression = compression_of(approach.compression(self.plan))
+        self.down = compression_down(approach.compression(self.plan))
 
     # its small model
 
@@ -144,6 +145,10 @@ class Participant(OwnData):
     def wire_start(self) -> Tensors:
         """The same as they travel: their names, shapes and types are what may leave."""
         return compress(self.compression, self.shared_start, self.shared_start, {})[0]
+
+    def given(self, travelled: Tensors) -> Tensors:
+        """Return the shared tensors that a round begins with, from how they travelled to this participant."""
+        return travelled if self.down.exact else restore(self.down, travelled, self.shared_start)
 
     @property
     def along(self) -> bool:

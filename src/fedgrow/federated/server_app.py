@@ -13,7 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
 from fedgrow.approaches.schedule import taking_part
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.compression import compress, compression_of, restore
+from fedgrow.exchange.compression import compress, compression_down, compression_of, restore
 from fedgrow.exchange.contract import (
     ARRAYS,
     CONFIG,
@@ -31,6 +31,7 @@ from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
 from fedgrow.federated.collect import Collector
 from fedgrow.federated.spool import Spool
 from fedgrow.federated.strategy import Rounds, checked, metrics_of, readdress
+from fedgrow.methods import Tensors
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder
 
@@ -68,7 +69,9 @@ class Federation:
         strategy = approach.strategy(self.plan)
         self.rounds = Rounds(strategy.name, len(self.plan.participants), dict(strategy.options))
         self.compression = compression_of(approach.compression(self.plan))
+        self.down = compression_down(approach.compression(self.plan))
         self.grid = MeteredGrid(grid)
+        self.held: Tensors = {}  # what changes are added to, where participants are given a rounding of it
         self.along = approach.along(self.plan)
         self.spool = Spool(self.run_folder.approach(method) / "replies")
         self.collect = self._everyone if alive is None else self._collector(alive)
@@ -130,7 +133,7 @@ class Federation:
         if self.plan.schedule.participation < 1:
             chosen = {self.nodes[index] for index in taking_part(self.plan, server_round)}
             messages = [m for m in messages if m.metadata.dst_node_id in chosen]
-        replies = self._exchange(self._cut(messages, arrays, server_round))
+        replies = self._exchange(self._smaller(self._cut(messages, arrays, server_round), arrays))
         arrays = self._aggregate(server_round, arrays)
         losses = self._by_participant(replies, "loss")
         if self.along:
@@ -153,6 +156,15 @@ class Federation:
             part = self.approach.down(self.run_folder, arrays, index, server_round)
             if part is not arrays:
                 message.content[ARRAYS] = to_record(part)
+        return messages
+
+    def _smaller(self, messages: list[Message], held: ArrayRecord) -> list[Message]:
+        """Write what is trained on in fewer bytes, where the plan says so: as its change since the start."""
+        if not self.down.exact:
+            start, self.held = self.approach.start(self.run_folder), from_record(held)
+            travels = to_record(compress(self.down, self.held, start, {})[0])
+            for message in messages:
+                message.content[ARRAYS] = travels
         return messages
 
     def _aggregate(self, server_round: int, held: ArrayRecord) -> ArrayRecord:
@@ -199,7 +211,7 @@ class Federation:
         """
         if ARRAYS not in reply.content:
             return
-        given = from_record(request.content.array_records[ARRAYS])
+        given = from_record(request.content.array_records[ARRAYS]) if self.down.exact else self.held
         arrays = restore(self.compression, from_record(reply.content.array_records[ARRAYS]), given)
         for name, array in arrays.items():
             if not bool(array.isfinite().all()):

@@ -14,10 +14,15 @@ COMPRESSIONS: dict[str, type[Compression]] = {
     kind.name: kind for kind in (Nothing, Float16, BFloat16, Int8, TopK)
 }
 
-__all__ = ["COMPRESSIONS", "Compression", "compress", "compression_of", "restore"]
+__all__ = ["COMPRESSIONS", "Compression", "compress", "compression_down", "compression_of", "restore"]
 
 
 def compression_of(plan: CompressionPlan) -> Compression:
-    """Return a plan's compression."""
+    """Return a plan's compression of what participants send."""
     kind = COMPRESSIONS[plan.kind]
     return kind() if plan.fraction is None else kind(plan.fraction)  # type: ignore[call-arg]
+
+
+def compression_down(plan: CompressionPlan) -> Compression:
+    """Return a plan's compression of what participants are given to train on."""
+    return COMPRESSIONS[plan.down]()
