@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from fedgrow.approaches import APPROACHES, FED_GROW
-from fedgrow.approaches.schedule import in_phases, jointly, total_steps
+from fedgrow.approaches.rounds import flops_by_round, trained
+from fedgrow.approaches.schedule import in_phases, jointly, own_steps, taking_part, total_steps
 from fedgrow.architectures.models import load_model
 from fedgrow.federated.client_app import participant
+from fedgrow.federated.participant import Participant
 from fedgrow.runs.atomic import read_json, read_tensors
 from fedgrow.runs.folder import RunFolder
 from fedgrow.runs.outcome import read_outcome
@@ -90,6 +92,12 @@ def test_fine_tuning_after_the_last_round(tmp_path):
     assert len(outcome.bytes_up) == 3  # nothing travels for it
     alone = read_outcome(run, "independent")
     assert all(len(ended.curve) == 4 for ended in alone.participants.values())
+    for index, one in enumerate((outcome, alone)):
+        site = participant(str(run.path), 0, "dual-ligo")
+        ended = one.participants[site.name]
+        assert ended.trained == trained(site.learner) + ended.model, (
+            index
+        )  # all weights are trained in the end
     site = participant(str(run.path), 0, "dual-ligo")
     state, end = site.state.load(3), read_tensors(run.path / "operator/operator.safetensors")
     grown = site.learner.materialise(end, state).state_dict()
@@ -99,3 +107,51 @@ def test_fine_tuning_after_the_last_round(tmp_path):
     assert summary["grown"]["metrics_mean"]["accuracy"] == pytest.approx(
         sum(e.metrics["accuracy"] for e in outcome.participants.values()) / 3
     )
+
+
+def test_growth_alone_sees_the_same_batches_as_together(tmp_path, monkeypatch):
+    """In both parts of a round, and in the rounds that it takes part in only."""
+    seen: dict[str, list] = {"together": [], "alone": []}
+    plain = Participant.fit
+
+    def fit(site, learner, shared, private, phase, steps, server_round, **more):
+        if steps and site.index == index and "prepare" not in more:
+            names = {n for g in learner.groups(phase) for n in g.names if more["trains"](n)} & set(shared)
+            seen[way].append((phase, steps, server_round, more.get("part", 0), sorted(names)))
+        return plain(site, learner, shared, private, phase, steps, server_round, **more)
+
+    monkeypatch.setattr(Participant, "fit", fit)
+    schedule = {"kind": "alternate", "rounds": 3, "steps": 4, "participation": 0.67}
+    operator = {"kind": "low-rank", "rank": 2, "turns": [["*/V"], ["depth*"]]}
+    way, plan = "together", tiny_plan(schedule=schedule)
+    index = next(i for i in range(3) if own_steps(plan, i) < 12)
+    run_tiny(tmp_path / "run", schedule=schedule, operator=operator)
+    site = participant(str(tmp_path / "run"), index, "dual-ligo")
+    way = "alone"
+    ended = APPROACHES["independent"].run(site)
+    assert seen["together"] == seen["alone"]
+    rounds = [r for r in (1, 2, 3) if index in taking_part(site.plan, r)]
+    assert [one[2:4] for one in seen["alone"]] == [(r, part) for r in rounds for part in (0, 1)]
+    assert 0 < len(rounds) < 3
+    assert len(ended.curve) == 3
+    assert own_steps(site.plan, index) == 4 * len(rounds)
+
+
+def test_the_budget_is_the_same_where_rounds_have_few():
+    plan = tiny_plan(schedule=SCHEDULES["two-phase"] | {"participation": 0.67})
+    people, rounds = len(plan.participants), plan.schedule.rounds
+    ours = sum(own_steps(plan, i) for i in range(people))
+    assert ours == people * 4 + 2 * rounds * 5
+    [_, *each] = APPROACHES["fedavg"].rounds(plan)
+    assert 2 * sum(steps for parts in each for _, steps in parts) == pytest.approx(ours, abs=2)
+
+
+def test_arrays_out_of_turn_cost_no_gradient(tmp_path):
+    run_tiny(tmp_path / "run", schedule={"rounds": 1, "steps": 1}, baselines=[])
+    site = participant(str(tmp_path / "run"), 0, "dual-ligo")
+    [_, *rounds] = in_phases(site.plan)
+    whole, few = (
+        flops_by_round(site, site.learner, [[], *rounds], trains=trains)
+        for trains in (lambda plan, name, number: True, lambda plan, name, number: False)
+    )
+    assert few < whole

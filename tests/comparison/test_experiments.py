@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from fedgrow.comparison.experiments import experiments, fits, settings
@@ -55,6 +57,7 @@ def test_a_method_may_not_change_what_it_is_compared_on(tmp_path, key):
         {"schedule": {"finetune_steps": 1}},
         {"training": {"batch_size": 3}},
         {"training.max_length": 9},
+        {"schedule.participation": 0.4},
     ],
 )
 def test_a_method_may_not_have_another_budget(tmp_path, odd):
@@ -127,3 +130,56 @@ def test_a_wrong_study_is_refused(tmp_path, changes, said):
 def test_the_command_lines_settings_lie_over_the_file(tmp_path):
     study(tmp_path)
     assert load_study(tmp_path / "study.yaml", ["seeds=[7, 8]"]).seeds == (7, 8)
+
+
+def test_a_task_changes_what_it_names_of_what_the_study_sets(tmp_path):
+    made = study(
+        tmp_path,
+        set={"schedule": {"rounds": 3, "steps": 5}},
+        tasks={"a": {}, "b": {"set": {"schedule": {"steps": 7}}}},
+    )
+    found = {s.task: (s.plan.schedule.rounds, s.plan.schedule.steps) for s in settings(made)}
+    assert found == {"a": (3, 5), "b": (3, 7)}
+
+
+@pytest.mark.parametrize(
+    ("approach", "key"),
+    [
+        ("small", "operator.rank"),
+        ("small", "strategy.name"),
+        ("heterofl", "compression"),
+        ("fedproto", "strategy"),
+        ("independent", "compression.kind"),
+        ("tfidf", "training.decay"),
+    ],
+)
+def test_a_setting_that_an_approach_does_not_go_by_is_refused(tmp_path, approach, key):
+    made = study(tmp_path, methods={"odd": {"approach": approach, "set": {key: None}}})
+    [setting] = settings(made)
+    if approach == "tfidf":
+        setting = replace(setting, plan=setting.plan.model_copy(update={"task": "sequence-classification"}))
+    with pytest.raises(
+        FedgrowError, match=rf"methods\.odd\.set\.{key}: approach '{approach}' does not go by"
+    ):
+        experiments(made, setting)
+
+
+def test_settings_of_one_name_are_refused(tmp_path):
+    made = study(tmp_path, tasks={"a": {}, "a-b": {}}, partitions={"iid": {}, "b-iid": {}})
+    with pytest.raises(FedgrowError, match="two settings would be called 'a-b-iid-0'"):
+        settings(made)
+
+
+def test_the_metric_that_methods_are_compared_by_is_needed(tmp_path):
+    with pytest.raises(FedgrowError, match="compared by accuracy, and metrics lists loss; add it"):
+        settings(study(tmp_path, set={"metrics": ["loss"]}))
+
+
+def test_small_numbers_arrive_as_numbers(tmp_path):
+    made = study(tmp_path, set={"model_settings": {"patch_size": 4, "layer_norm_eps": 1e-12}})
+    assert settings(made)[0].plan.model_settings["layer_norm_eps"] == 1e-12
+
+
+def test_a_folder_called_like_a_shipped_plan_is_no_plan(tmp_path):
+    (tmp_path / "digits").mkdir()
+    assert settings(study(tmp_path, plan="digits"))[0].plan.name == "digits"

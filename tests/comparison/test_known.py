@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -40,6 +41,27 @@ def test_a_result_of_another_plan_is_refused_by_name(table, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_result_on_other_files_of_the_same_name_is_refused(tmp_path):
+    def of(folder):
+        images = np.random.default_rng(len(folder)).random((40, 8, 8), dtype=np.float32)
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "d.npz", image=images, label=np.arange(40) % 2)
+        source = {
+            "data.source": str(tmp_path / folder / "d.npz"),
+            "data.limit": None,
+            "partition.min_examples": 4,
+        }
+        return study(tmp_path, methods={"small": {"approach": "small"}}, seeds=[0], set=source)
+
+    work = Work(of("here"), tmp_path / "out")
+    assert work.run(1, lambda *what: None) == {}
+    write_table(gather(work), tmp_path)
+    known = tmp_path / "results.parquet"
+    assert Work(work.study, tmp_path / "again", [known]).to_do()[1] == []
+    with pytest.raises(FedgrowError, match=r"of other files under the same names \(d\.npz\)"):
+        Work(of("elsewhere"), tmp_path / "again", [known])
+
+
 def test_a_line_holds_no_path_and_reads_as_a_plan(table):
     for text in pd.read_parquet(table)["plan"]:
         assert "/" not in json.dumps(json.loads(text))
@@ -52,7 +74,7 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(FedgrowError, match=r"--known .*x\.parquet: no table of results"):
         Work(study(tmp_path, methods=METHODS), tmp_path / "out", [tmp_path / "x.parquet"])
     pd.DataFrame({"method": ["a"]}).to_parquet(tmp_path / "y.parquet")
-    with pytest.raises(FedgrowError, match="lacks partition, plan, seed, task"):
+    with pytest.raises(FedgrowError, match="lacks inputs, partition, plan, seed, task"):
         Work(study(tmp_path, methods=METHODS), tmp_path / "out", [tmp_path / "y.parquet"])
 
 

@@ -165,3 +165,18 @@ def test_an_experiment_is_an_ordinary_run_folder(done):
     run = RunFolder(work.folder(work.all()[0]))
     assert run.plan == work.all()[0].plan
     assert (run.path / "partition.json").is_file()
+
+
+def test_rounds_that_not_all_take_part_in_are_reported(tmp_path):
+    """Evaluated along, a participant that is away has no figure of that round."""
+    changes = {"schedule": {"rounds": 3, "steps": 1, "evaluation": "along", "participation": 0.34}}
+    work = Work(
+        study(tmp_path, methods={"together": {}, "alone": {"approach": "independent"}}, set=changes),
+        tmp_path / "out",
+    )
+    assert work.run(2, lambda *what: None) == {}
+    frame = gather(work)
+    curves = [json.loads(text) for text in frame["curve"]]
+    assert [[point["round"] for point in curve] for curve in curves] == [[1, 2, 3]] * 2
+    write_report(work.study, frame, tmp_path / "out", {}, 0)
+    assert "nan" not in (tmp_path / "out" / "report.md").read_text("utf-8")

@@ -48,6 +48,14 @@ def test_equal_methods_are_undecided():
     assert paired(series([0.5, 0.6]), series([0.5, 0.6]), higher_is_better=True).sure == 0
 
 
+def test_equal_gaps_have_no_spread_to_judge_by():
+    found = paired(series([0.6, 0.7, 0.8]), series([0.5, 0.6, 0.7]), higher_is_better=True)
+    assert found.mean == pytest.approx(0.1)
+    assert found.won == 3
+    assert math.isnan(found.low)
+    assert found.sure == 0
+
+
 def test_no_common_seed():
     found = paired(series([1.0], [0]), series([0.5], [1]), higher_is_better=True)
     assert found.seeds == 0

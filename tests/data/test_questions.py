@@ -5,8 +5,11 @@ import json
 import pandas as pd
 import pytest
 
+from fedgrow.config.plan import PartitionPlan
 from fedgrow.data.examples import Asked, Examples
+from fedgrow.data.partition import partition
 from fedgrow.data.sources import load
+from fedgrow.data.split import split
 from fedgrow.errors import FedgrowError
 from tests.data.making import QUESTIONS, plan
 
@@ -131,3 +134,37 @@ def test_they_are_taken_and_digested():
 def test_bad_rows_are_refused(tmp_path, columns, fragments):
     text = refused(tmp_path, **columns)
     assert [f for f in ("data.source", *fragments) if f not in text] == []
+
+
+def about(*contexts):
+    """One question about each of these contexts."""
+    asked = [Asked(f"q{i}", context, ((0, 1),)) for i, context in enumerate(contexts)]
+    return Examples(asked, None, {"of": [f"{i % 3}" for i in range(len(asked))]})
+
+
+@pytest.mark.parametrize("settings", [{}, {"kind": "dirichlet", "alpha": 1.0, "column": "of"}])
+def test_a_context_goes_to_one_participant_and_one_side(settings):
+    """Five questions about each of 40 contexts."""
+    everything = about(*(f"context {i % 40}" for i in range(200)))
+    made = partition(everything, PartitionPlan(min_examples=8, **settings), ["ada", "bob", "cyd"], 3)
+    sides = []
+    for rows in made.shards.values():
+        shard = everything.take(rows)
+        for side in split(range(len(shard)), None, 0.25, 1, shard.units()):
+            sides.append({shard.asked[i].context for i in side})
+        assert len(side) == pytest.approx(0.25 * len(shard), abs=5)
+    assert sum(map(len, made.shards.values())) == 200
+    assert sum(map(len, sides)) == len(set().union(*sides)) == 40
+
+
+def test_single_questions_are_held_out_as_ever():
+    one = about(*(f"context {i}" for i in range(30)))
+    assert split(range(30), None, 0.3, 5, one.units()) == split(range(30), None, 0.3, 5)
+
+
+def test_questions_about_one_context_only_cannot_be_held_out():
+    with pytest.raises(FedgrowError, match="about one context"):
+        split(range(4), None, 0.25, 0, about(*["the same"] * 4).units())
+    train, test = split(range(4), None, 0.9, 0, about("a", "a", "a", "b").units())
+    assert len(train) in (1, 3)
+    assert len(test) == 4 - len(train)

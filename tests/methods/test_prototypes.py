@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import mse_loss
 
-from fedgrow.methods.prototypes import COUNTS, PROTOTYPES, Prototypical, average, class_means, pooled
+from fedgrow.methods.prototypes import (
+    COUNTS,
+    PROTOTYPES,
+    Prototypical,
+    average,
+    class_means,
+    nothing_yet,
+    pooled,
+)
 from fedgrow.tasks import TASKS
 from fedgrow.tasks.base import Encoded
 from tests.methods.learners import batch, small
@@ -56,9 +64,18 @@ def test_prototypes_are_class_means_and_absent_classes_have_none():
 def test_a_class_is_averaged_over_those_who_have_it():
     one = {PROTOTYPES: torch.tensor([[2.0], [0.0], [0.0]]), COUNTS: torch.tensor([1.0, 0.0, 0.0])}
     two = {PROTOTYPES: torch.tensor([[6.0], [5.0], [0.0]]), COUNTS: torch.tensor([3.0, 2.0, 0.0])}
-    table = average([one, two])
+    table = average([one, two], nothing_yet(3, 1))
     assert table[PROTOTYPES].tolist() == [[5.0], [5.0], [0.0]]
     assert table[COUNTS].tolist() == [4.0, 2.0, 0.0]
+
+
+def test_a_class_of_those_who_are_away_keeps_its_prototype():
+    held = {PROTOTYPES: torch.tensor([[7.0], [8.0], [9.0]]), COUNTS: torch.tensor([1.0, 1.0, 4.0])}
+    one = {PROTOTYPES: torch.tensor([[2.0], [0.0], [0.0]]), COUNTS: torch.tensor([1.0, 0.0, 0.0])}
+    two = {PROTOTYPES: torch.tensor([[6.0], [5.0], [0.0]]), COUNTS: torch.tensor([3.0, 2.0, 0.0])}
+    table = average([one, two], held)
+    assert table[PROTOTYPES].tolist() == [[5.0], [5.0], [9.0]]
+    assert table[COUNTS].tolist() == [4.0, 2.0, 4.0]
 
 
 def test_what_is_sent_are_the_means_of_the_common_classes():

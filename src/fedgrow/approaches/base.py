@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from fedgrow.approaches.schedule import Parts, jointly, total_steps
+from fedgrow.approaches.schedule import Parts, jointly, spread_steps
 from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan, TrainingPlan
 from fedgrow.methods.base import Learner, Tensors
 
@@ -26,14 +26,14 @@ class Ended:
 
     Attributes:
         metrics: loss and metrics on its held-out data, at the end.
-        curve: the same after every round; shorter where an approach has no rounds.
+        curve: the same after every round, None where it was not evaluated; shorter where an approach has no rounds.
         flops: arithmetic of its training so far, after every round (forward and backward, operators included).
         trained: numbers that it trains.
         model: parameters of the model that it ends with; 0 where that is no network.
     """
 
     metrics: Metrics
-    curve: list[Metrics]
+    curve: Sequence[Mapping[str, float | None]]
     flops: list[int]
     trained: int
     model: int
@@ -86,12 +86,14 @@ class Approach(ABC):
         title: what it is, for tables.
         travels: what leaves a participant.
         tasks: the tasks that it fits; None for every task.
+        goes_by: the settings of a plan that it goes by, of those that a study may set for one method.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     travels: ClassVar[str] = "nothing"
     tasks: ClassVar[tuple[str, ...] | None] = None
+    goes_by: ClassVar[tuple[str, ...]] = ("schedule", "training")
 
     def readied(self, plan: Plan) -> Collection[int]:
         """Return whose readied small models it begins with, by number: their readying is part of its cost."""
@@ -128,7 +130,10 @@ class Together(Approach):
 
 
 class Federated(Approach):
-    """Participants train in rounds, and what they share is averaged between them."""
+    """Participants train in rounds, and what they share is averaged between them.
+
+    Where an approach goes by ``strategy`` and ``compression``, these are the plan's; others average by themselves.
+    """
 
     @abstractmethod
     def learner(self, site: "Participant") -> Learner:
@@ -151,15 +156,15 @@ class Federated(Approach):
 
     def strategy(self, plan: Plan) -> StrategyPlan:
         """Return how the server averages."""
-        return StrategyPlan()
+        return plan.strategy if "strategy" in self.goes_by else StrategyPlan()
 
     def compression(self, plan: Plan) -> CompressionPlan:
-        """Return how what participants send is made smaller."""
-        return CompressionPlan()
+        """Return how what travels is made smaller."""
+        return plan.compression if "compression" in self.goes_by else CompressionPlan()
 
     def along(self, plan: Plan) -> bool:
-        """Whether a round's operator is evaluated when the next round begins, not in a phase of its own."""
-        return False
+        """Whether what a round came to is evaluated when the next round begins, not in a phase of its own."""
+        return plan.schedule.evaluation == "along"
 
     def down(self, run: "RunFolder", held: Tensors, participant: int, server_round: int) -> Tensors:
         """Return what is sent to one participant, for a round, of all that the server holds."""
@@ -180,7 +185,7 @@ class Federated(Approach):
 
     def rounds(self, plan: Plan) -> list[Parts]:
         """Return the phases and steps before the first round, and of every round."""
-        return jointly(total_steps(plan), plan.schedule.rounds)
+        return jointly(spread_steps(plan), plan.schedule.rounds)
 
     def trains(self, plan: Plan, name: str, server_round: int) -> bool:
         """Whether a shared tensor is trained in a round, if its phase trains it at all."""

@@ -1,12 +1,12 @@
 """Fed-Grow itself: Global-LiGO travels and is averaged, everything else stays (arXiv 2406.13450)."""
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated, Sent
-from fedgrow.approaches.schedule import Parts, in_phases
-from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan
+from fedgrow.approaches.schedule import Parts, in_phases, in_turn
+from fedgrow.config.plan import Plan
+from fedgrow.config.study import SETTING
 from fedgrow.methods import DualLigo
 from fedgrow.methods.base import Learner, Tensors
 from fedgrow.methods.dual_ligo import global_start
@@ -22,6 +22,7 @@ class FedGrow(Federated):
     name = "dual-ligo"
     title = "grown together (Fed-Grow)"
     travels = "Global-LiGO"
+    goes_by = SETTING
 
     def learner(self, site: "Participant") -> Learner:
         """Return both operators around the participant's small model."""
@@ -35,18 +36,6 @@ class FedGrow(Federated):
         """Return the same: it is known before there is a small model."""
         return self.start(site.run)
 
-    def strategy(self, plan: Plan) -> StrategyPlan:
-        """Return the plan's."""
-        return plan.strategy
-
-    def compression(self, plan: Plan) -> CompressionPlan:
-        """Return the plan's."""
-        return plan.compression
-
-    def along(self, plan: Plan) -> bool:
-        """Return the plan's."""
-        return plan.schedule.evaluation == "along"
-
     def aggregate(
         self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
     ) -> Tensors | None:
@@ -58,7 +47,5 @@ class FedGrow(Federated):
         return in_phases(plan)
 
     def trains(self, plan: Plan, name: str, server_round: int) -> bool:
-        """Whether it is the array's turn, where the plan has turns (alternating factors, for instance)."""
-        turns = plan.operator.turns
-        patterns = turns[(server_round - 1) % len(turns)] if turns else ("*",)
-        return any(fnmatchcase(name, pattern) for pattern in patterns)
+        """Whether it is the array's turn."""
+        return in_turn(plan, name, server_round)

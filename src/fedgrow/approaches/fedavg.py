@@ -6,7 +6,7 @@ vocabulary unless all participants have the same tokenizer.
 """
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fedgrow.approaches.base import Federated
 from fedgrow.config.plan import Plan
@@ -26,6 +26,7 @@ class FedAvg(Federated):
 
     name = "fedavg"
     title = "the large model from scratch, its body averaged"
+    goes_by: ClassVar[tuple[str, ...]] = ("schedule", "training", "strategy", "compression")
     travels = "the large model's body"
 
     def readied(self, plan: Plan) -> Collection[int]:

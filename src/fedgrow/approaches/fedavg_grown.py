@@ -25,6 +25,7 @@ class FedAvgGrown(Federated):
 
     name = "fedavg-grown"
     title = "the large model grown from one public (else the first) small model, its body averaged"
+    goes_by = ("schedule", "training", "strategy", "compression")
     travels = "the large model's body"
 
     def readied(self, plan: Plan) -> Collection[int]:

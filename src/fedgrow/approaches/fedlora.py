@@ -29,6 +29,7 @@ class FedLora(Federated):
     title = (
         f"federated LoRA (rank {RANK}) on the large model grown from one public (else the first) small model"
     )
+    goes_by = ("schedule", "training", "strategy", "compression")
     travels = "LoRA's factors"
 
     def readied(self, plan: Plan) -> Collection[int]:

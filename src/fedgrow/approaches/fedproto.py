@@ -53,7 +53,7 @@ class FedProto(Federated):
         table = read_json(site.run.approach(self.name) / TABLE)
         return Prototypical(
             site.small_model,
-            (site.entry.prepare or site.plan.prepare).learning_rate,
+            site.small_rate,
             site.train_data,
             site.codec,
             site.plan.training.batch_size,
@@ -69,8 +69,8 @@ class FedProto(Federated):
     def aggregate(
         self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
     ) -> Tensors:
-        """Average class by class."""
-        return average([arrays for _, (arrays, _) in sorted(sent.items())])
+        """Average class by class; a class that no one sent keeps its prototype."""
+        return average([arrays for _, (arrays, _) in sorted(sent.items())], held)
 
 
 def common_labels(plan: Plan) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ the masking of absent classes, for no head is shared.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fedgrow.approaches.base import Sent
 from fedgrow.approaches.fedavg import FedAvg
@@ -34,6 +34,7 @@ class HeteroFL(FedAvg):
 
     name = "heterofl"
     title = "parts of the large model, each as large as its participant's small one (HeteroFL)"
+    goes_by: ClassVar[tuple[str, ...]] = ("schedule", "training")
     travels = "each participant's part of the large model's body"
 
     def check(self, plan: Plan, family: Family, shapes: Sequence[Shape]) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended
 from fedgrow.approaches.rounds import train_in_rounds
-from fedgrow.approaches.schedule import in_phases
+from fedgrow.approaches.schedule import in_phases, in_turn, of_participant
 
 if TYPE_CHECKING:
     from fedgrow.federated.participant import Participant
@@ -15,9 +15,11 @@ class Independent(Alone):
 
     name = "independent"
     title = "the same operators, grown alone (no averaging)"
+    goes_by = ("operator", "local_operator", "intermediate", "schedule", "training")
 
     def run(self, site: "Participant") -> Ended:
-        """Train both operators, in the phases of the run."""
+        """Train both operators, in the rounds and phases that the participant has in the federation."""
+        rounds = of_participant(in_phases(site.plan), site.plan, site.index)
         return train_in_rounds(
-            site, site.learner, in_phases(site.plan), finetune=site.plan.schedule.finetune_steps
+            site, site.learner, rounds, trains=in_turn, finetune=site.plan.schedule.finetune_steps
         )

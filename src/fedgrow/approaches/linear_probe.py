@@ -22,6 +22,7 @@ from fedgrow.methods.features import TASKS, classifier_of, frozen_features
 from fedgrow.tasks.base import Encoded
 from fedgrow.tasks.classification import quality
 from fedgrow.tasks.models import load_for
+from fedgrow.training.flops import counted
 from fedgrow.training.seeds import INIT, derive
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class LinearProbe(Alone):
 
     name = "linear-probe"
     title = "logistic regression on the small model's features, as it came"
+    goes_by = ()
     tasks = TASKS
 
     def readied(self, plan: Plan) -> Collection[int]:
@@ -48,7 +50,9 @@ class LinearProbe(Alone):
             size = site.plan.training.batch_size
             return frozen_features(model, path, data, site.codec, size).numpy()
 
-        train, test = features(site.train_data), features(site.test_data)
+        found: list[np.ndarray] = []
+        cost = counted(lambda: found.append(features(site.train_data)))
+        train, test = found[0], features(site.test_data)
         targets = site.train_data.targets.numpy()
         predicted, size = np.full(len(test), targets[0]), 0
         if len(set(targets.tolist())) > 1:  # else there is nothing to fit: the one class is the answer
@@ -56,7 +60,7 @@ class LinearProbe(Alone):
             predicted = probe.fit(train, targets).predict(test)
             size = probe[-1].coef_.size + probe[-1].intercept_.size
         metrics = quality(site.test_data.targets.numpy(), predicted)
-        return Ended(metrics, [], [], trained=size, model=count(model))
+        return Ended(metrics, [], [cost], trained=size, model=count(model))
 
 
 def as_it_came(site: "Participant") -> nn.Module:

@@ -14,7 +14,7 @@ from torch import nn
 from fedgrow.approaches.base import Ended, Metrics, Together
 from fedgrow.approaches.common_model import differing, grow_common, own_config, readied, with_config
 from fedgrow.approaches.rounds import count, trained
-from fedgrow.approaches.schedule import jointly, total_steps
+from fedgrow.approaches.schedule import jointly, own_steps
 from fedgrow.architectures.models import load_config
 from fedgrow.config.plan import Plan
 from fedgrow.data.joined import joined
@@ -66,7 +66,7 @@ class Pooled(Together):
         learner = WholeModel(model_for_all(first, codec), plan.training.model_learning_rate)
         data = codec.encode(joined([site.raw_data[0] for site in sites]))
         tests = [codec.encode(site.raw_data[1]) for site in sites]
-        rounds = jointly(people * total_steps(plan), plan.schedule.rounds)[1:]
+        rounds = jointly(sum(own_steps(plan, i) for i in range(people)), plan.schedule.rounds)[1:]
         weights = learner.private_start()
         curves: list[list[Metrics]] = []
         flops: list[int] = []

@@ -1,21 +1,40 @@
 """Training by oneself, in the rounds that a federation has, so that curves can be laid over each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from fedgrow.approaches.base import Ended, Metrics
 from fedgrow.approaches.schedule import Parts
-from fedgrow.config.plan import TrainingPlan
+from fedgrow.config.plan import Plan, TrainingPlan
 from fedgrow.methods.base import Learner, Phase, Tensors
 
 if TYPE_CHECKING:
     from fedgrow.federated.participant import Participant
 
 
+Trains = Callable[[Plan, str, int], bool]
+"""Whether a shared tensor, by name, is trained in a round."""
+
+
+def everything(plan: Plan, name: str, server_round: int) -> bool:
+    """Train all shared tensors in every round."""
+    return True
+
+
+def _trained_in(site: "Participant", shared: Tensors, trains: Trains, number: int) -> Callable[[str], bool]:
+    """Return whether a tensor is trained in a round; private ones always are, and before the first round all."""
+    return lambda name: name not in shared or not number or trains(site.plan, name, number)
+
+
 def train_in_rounds(
-    site: "Participant", learner: Learner, rounds: Sequence[Parts], *, finetune: int = 0
+    site: "Participant",
+    learner: Learner,
+    rounds: Sequence[Parts],
+    *,
+    trains: Trains = everything,
+    finetune: int = 0,
 ) -> Ended:
     """Train and evaluate a learner on one participant's data; a fresh optimizer every round, as in a federation.
 
@@ -23,22 +42,28 @@ def train_in_rounds(
         site: the participant.
         learner: what it trains.
         rounds: what is done before the first round, and in every round.
+        trains: which of the shared tensors that a phase trains are trained in a round.
         finetune: steps on all weights of the model that comes out, after the last round.
     """
     shared, private = learner.shared_start(), learner.private_start()
     curve: list[Metrics] = []
     for number, parts in enumerate(rounds):
-        for phase, steps in parts:
-            fitted = site.fit(learner, shared, private, phase, steps, number)
+        for part, (phase, steps) in enumerate(parts):
+            fitted = site.fit(
+                learner, shared, private, phase, steps, number, part=part,
+                trains=_trained_in(site, shared, trains, number),
+            )  # fmt: skip
             shared, private = fitted.shared, fitted.private
         if number:
             curve.append(site.evaluate(learner, shared, private))
-    flops, model = flops_by_round(site, learner, rounds), learner.materialise(shared, private)
+    flops = flops_by_round(site, learner, rounds, trains=trains)
+    model, numbers = learner.materialise(shared, private), trained(learner)
     if finetune:
         tuned = site.finetune(model, finetune)
         curve.append(tuned.metrics)
         flops.append(flops[-1] + tuned.flops)
-    return Ended(curve[-1], curve, flops, trained(learner), count(model))
+        numbers += count(model)
+    return Ended(curve[-1], curve, flops, numbers, count(model))
 
 
 def count(model: nn.Module) -> int:
@@ -51,13 +76,28 @@ def flops_by_round(
     learner: Learner,
     rounds: Sequence[Parts],
     training: TrainingPlan | None = None,
+    *,
+    trains: Trains = everything,
+    sends: bool = False,
 ) -> list[int]:
-    """Return the arithmetic of a participant's training up to the end of every round, one step of a phase counted."""
-    phases = dict.fromkeys(phase for parts in rounds for phase, _ in parts)
-    cost = {phase: site.step_flops(learner, phase, training) for phase in phases}
+    """Return the arithmetic of a participant's training up to the end of every round, one step of each kind counted.
+
+    Args:
+        site: the participant.
+        learner: what it trains.
+        rounds: what it does before the first round, and in every round.
+        training: how; default: as the plan says.
+        trains: which of the shared tensors that a phase trains are trained in a round.
+        sends: whether what it makes to be sent is counted, too.
+    """
+    shared = learner.shared_start()
+    sending = site.sending_flops(learner) if sends else 0
     total, found = 0, []
-    for parts in rounds:
-        total += sum(cost[phase] * steps for phase, steps in parts)
+    for number, parts in enumerate(rounds):
+        for phase, steps in parts:
+            own = _trained_in(site, shared, trains, number)
+            total += steps * site.step_flops(learner, phase, training, own)
+        total += sending if number and parts else 0
         found.append(total)
     return found[1:]
 

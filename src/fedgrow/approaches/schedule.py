@@ -1,6 +1,8 @@
 """Steps by round, from the plan alone."""
 
 import random
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 from fedgrow.config.plan import Plan
 from fedgrow.methods.base import Phase
@@ -11,10 +13,28 @@ Parts = list[tuple[Phase, int]]
 
 
 def total_steps(plan: Plan) -> int:
-    """Return how many steps a participant has in all, whatever the approach."""
+    """Return how many steps a participant that takes part in every round has in all, whatever the approach."""
+    return _besides(plan) + plan.schedule.rounds * plan.schedule.steps
+
+
+def own_steps(plan: Plan, participant: int) -> int:
+    """Return how many steps a participant has, given by number, with the rounds that it takes part in."""
+    rounds = sum(participant in taking_part(plan, r) for r in range(1, plan.schedule.rounds + 1))
+    return _besides(plan) + rounds * plan.schedule.steps
+
+
+def spread_steps(plan: Plan) -> int:
+    """Return how many steps are spread over rounds that take the place of all phases, so that the budget is the same.
+
+    Where a round has only a share of the participants, they have the steps outside of rounds for those who are away, too.
+    """
+    return round(_besides(plan) / plan.schedule.participation) + plan.schedule.rounds * plan.schedule.steps
+
+
+def _besides(plan: Plan) -> int:
+    """Return the steps that everyone has outside of rounds."""
     schedule = plan.schedule
-    local = schedule.local_steps if schedule.kind == "two-phase" else 0
-    return local + schedule.rounds * schedule.steps + schedule.finetune_steps
+    return (schedule.local_steps if schedule.kind == "two-phase" else 0) + schedule.finetune_steps
 
 
 def taking_part(plan: Plan, server_round: int) -> list[int]:
@@ -23,6 +43,21 @@ def taking_part(plan: Plan, server_round: int) -> list[int]:
     few = max(1, round(plan.schedule.participation * people))
     drawn = random.Random(derive(plan.seed, SAMPLE, server_round)).sample(range(people), few)
     return sorted(drawn)
+
+
+def of_participant(rounds: Sequence[Parts], plan: Plan, participant: int) -> list[Parts]:
+    """Return a participant's own rounds: nothing is done in those that it takes no part in."""
+    return [
+        parts if number == 0 or participant in taking_part(plan, number) else []
+        for number, parts in enumerate(rounds)
+    ]
+
+
+def in_turn(plan: Plan, name: str, server_round: int) -> bool:
+    """Whether an array of Global-LiGO is trained in a round: the plan may have turns (alternating factors, say)."""
+    turns = plan.operator.turns
+    patterns = turns[(server_round - 1) % len(turns)] if turns else ("*",)
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def jointly(steps: int, rounds: int) -> list[Parts]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended, Metrics
 from fedgrow.approaches.rounds import count, flops_by_round, trained
-from fedgrow.approaches.schedule import jointly, total_steps
+from fedgrow.approaches.schedule import jointly, own_steps
 from fedgrow.methods import Tensors, WholeModel
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ class Small(Alone):
 
     def run(self, site: "Participant") -> Ended:
         """Train all weights of the small model, with one optimizer throughout: a slight favour to it."""
-        learner = WholeModel(site.small_model, (site.entry.prepare or site.plan.prepare).learning_rate)
-        steps = total_steps(site.plan)
+        learner = WholeModel(site.small_model, site.small_rate)
+        steps = own_steps(site.plan, site.index)
         rounds = jointly(steps, site.plan.schedule.rounds)
         ends = set(accumulate(sum(n for _, n in parts) for parts in rounds[1:]))
         curve: list[Metrics] = []

@@ -20,6 +20,7 @@ class TfIdf(Alone):
 
     name = "tfidf"
     title = "TF-IDF with logistic regression on the participant's own shard"
+    goes_by = ()
     tasks = ("sequence-classification",)
 
     def readied(self, plan: Plan) -> Collection[int]:

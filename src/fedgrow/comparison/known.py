@@ -1,4 +1,4 @@
-"""Results from elsewhere, or earlier: lines of other tables, taken for those experiments whose plan is the same."""
+"""Results from elsewhere, or earlier: lines of other tables, taken for experiments of the same plan on the same files."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fedgrow.comparison.experiments import Experiment, bare
+from fedgrow.comparison.inputs import inputs
 from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
 
@@ -19,7 +20,8 @@ def known_lines(tables: Iterable[Path], experiments: Sequence[Experiment]) -> di
     """Return the lines that tables hold of these experiments, by the experiments' names; others are passed over.
 
     Raises:
-        FedgrowError: a table cannot be read, or holds a result of one of these experiments under another plan.
+        FedgrowError: a table cannot be read, or holds a result of one of these experiments under another plan, or on
+            other files.
     """
     wanted = {(e.method, e.setting.task, e.setting.partition, e.setting.seed): e for e in experiments}
     found = {}
@@ -28,6 +30,7 @@ def known_lines(tables: Iterable[Path], experiments: Sequence[Experiment]) -> di
             experiment = wanted.get(tuple(line[name] for name in NAMED))
             if experiment is not None:
                 _check(experiment, str(line["plan"]), path)
+                _check_inputs(experiment, str(line["inputs"]), path)
                 found[experiment.name] = {str(column): value for column, value in line.items()}
     return found
 
@@ -37,7 +40,7 @@ def _read(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise FedgrowError(f"--known {path}: no table of results ({error})") from None
-    if missing := sorted({*NAMED, "plan"} - set(frame.columns)):
+    if missing := sorted({*NAMED, "plan", "inputs"} - set(frame.columns)):
         raise FedgrowError(f"--known {path}: it lacks {', '.join(missing)}; name a study's results.parquet")
     return frame
 
@@ -52,6 +55,16 @@ def _check(experiment: Experiment, plan: str, path: Path) -> None:
         raise FedgrowError(
             f"--known {path}: its result of {experiment.name} is of another plan ({_where(json.loads(plan), due)}); "
             "leave the table out, or set the study to what was run"
+        )
+
+
+def _check_inputs(experiment: Experiment, listed: str, path: Path) -> None:
+    due = inputs(experiment.plan)
+    if (had := json.loads(listed)) != due:
+        differ = sorted({name for name, _ in [one for one in due if one not in had] or had})
+        raise FedgrowError(
+            f"--known {path}: its result of {experiment.name} is of other files under the same names "
+            f"({', '.join(differ)}); leave the table out, or name the files that were used"
         )
 
 

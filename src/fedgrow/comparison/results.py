@@ -12,6 +12,7 @@ from fedgrow.architectures import Shape, families
 from fedgrow.architectures.axes import axis_size
 from fedgrow.comparison.execute import is_done, record_of
 from fedgrow.comparison.experiments import Experiment, bare
+from fedgrow.comparison.inputs import inputs
 from fedgrow.comparison.run import Work
 from fedgrow.config.plan import Plan
 from fedgrow.runs.atomic import write_bytes
@@ -25,7 +26,8 @@ def gather(work: Work) -> pd.DataFrame:
 
     Columns: ``method``, ``approach``, ``task``, ``kind`` (of task), ``partition``, ``seed``; ``metric`` (the one compared)
     and ``higher_is_better``; for every metric of the task ``<metric>_mean``, ``_sd``, ``_worst`` over participants; costs
-    as ``line`` says; ``curve``, ``participants`` and ``plan`` (local paths by their last names) as JSON.
+    as ``line`` says; ``curve``, ``participants``, ``plan`` (local paths by their last names) and ``inputs`` (their digests)
+    as JSON.
     """
     lines = []
     for one in work.all():
@@ -89,24 +91,29 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "versions": json.dumps(record["environment"]["packages"]),
         "curve": json.dumps(curve(outcome, metric)),
         "plan": bare(plan).model_dump_json(),
+        "inputs": json.dumps(inputs(plan)),
         "participants": json.dumps({name: e.metrics for name, e in outcome.participants.items()}),
     }
 
 
 def curve(outcome: Outcome, metric: str) -> list[dict[str, float]]:
-    """Return the mean metric over participants after every round, with the bytes and arithmetic spent until then."""
+    """Return the mean metric over participants after every round, with the bytes and arithmetic spent until then.
+
+    The mean is over those who were evaluated then; a round in which no one was has no point.
+    """
     ended = list(outcome.participants.values())
     rounds = min(len(e.curve) for e in ended)
     bytes_ = [up + down for up, down in zip(outcome.bytes_up, outcome.bytes_down, strict=True)]
-    return [
-        {
-            "round": i + 1,
-            "value": float(np.mean([e.curve[i][metric] for e in ended])),
-            "bytes": float(bytes_[min(i, len(bytes_) - 1)]) if bytes_ else 0.0,
-            "flops": float(sum(e.flops[i] for e in ended)),
-        }
-        for i in range(rounds)
-    ]
+    found = []
+    for i in range(rounds):
+        values = [value for e in ended if (value := e.curve[i][metric]) is not None]
+        if values:
+            spent = bytes_[min(i, len(bytes_) - 1)] if bytes_ else 0
+            flops = float(sum(e.flops[i] for e in ended))
+            found.append(
+                {"round": i + 1, "value": float(np.mean(values)), "bytes": float(spent), "flops": flops}
+            )
+    return found
 
 
 def body_size(plan: Plan) -> int:

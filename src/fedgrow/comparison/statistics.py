@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 LEVEL = 0.95
+TIE = 1e-12  # gaps that differ by less are equal: rounding alone makes such differences
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,9 @@ class Difference:
 
     Attributes:
         mean: the mean difference over seeds.
-        low: lower end of the confidence interval (Student's t, paired); NaN with one seed.
+        low: lower end of the confidence interval (Student's t, paired); NaN where seeds have no spread to judge by.
         high: its upper end.
-        p: two-sided p-value of the paired t-test; NaN with one seed.
+        p: two-sided p-value of the paired t-test; NaN likewise.
         won: seeds in which it was ahead.
         seeds: seeds that both have.
     """
@@ -42,11 +43,9 @@ def paired(one: "pd.Series[float]", other: "pd.Series[float]", *, higher_is_bett
     if not len(gaps):
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"), 0, 0)
     won, mean = int((gaps > 0).sum()), float(gaps.mean())
-    if (
-        len(gaps) == 1 or np.ptp(gaps) == 0.0
-    ):  # no spread to judge by; exactly equal gaps over seeds do happen (ties)
-        end = mean if len(gaps) > 1 else float("nan")
-        return Difference(mean, end, end, float("nan"), won, len(gaps))
+    if len(gaps) == 1 or np.ptp(gaps) < TIE:
+        nan = float("nan")
+        return Difference(mean, nan, nan, nan, won, len(gaps))
     test = stats.ttest_1samp(gaps, 0.0)
     interval = test.confidence_interval(LEVEL)
     return Difference(mean, float(interval.low), float(interval.high), float(test.pvalue), won, len(gaps))

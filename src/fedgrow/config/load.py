@@ -1,7 +1,7 @@
 """Read a plan: YAML, settings from the command line over it, and errors that name the setting."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,15 @@ from fedgrow.config.study import Study
 from fedgrow.errors import FedgrowError
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class Loader(yaml.SafeLoader):
+    """Safe YAML in which ``1e-12`` is a number, as in YAML 1.2; PyYAML reads it as a text."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
@@ -62,13 +71,16 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         _set(raw, override)
     study = validate(Study, raw, f"study {str(path)!r}")
 
-    def local(value: str) -> str:
-        beside = file.parent / Path(value).expanduser()
-        return str(beside.resolve()) if beside.exists() else value
+    def beside(value: str, is_there: Callable[[Path], bool]) -> str:
+        path = file.parent / Path(value).expanduser()
+        return str(path.resolve()) if is_there(path) else value
 
-    tasks = {n: t.model_copy(update={"plan": t.plan and local(t.plan)}) for n, t in study.tasks.items()}
-    paths = {name: local(value) for name, value in study.paths.items()}
-    return study.model_copy(update={"plan": study.plan and local(study.plan), "paths": paths, "tasks": tasks})
+    def plan(value: str | None) -> str | None:
+        return value and beside(value, Path.is_file)  # a folder may be called like a shipped plan
+
+    tasks = {name: task.model_copy(update={"plan": plan(task.plan)}) for name, task in study.tasks.items()}
+    paths = {name: beside(value, Path.exists) for name, value in study.paths.items()}
+    return study.model_copy(update={"plan": plan(study.plan), "paths": paths, "tasks": tasks})
 
 
 def _read(path: str | Path, shipped: Mapping[str, Path], what: str) -> tuple[Path, str]:
@@ -87,7 +99,7 @@ def _read(path: str | Path, shipped: Mapping[str, Path], what: str) -> tuple[Pat
 
 def _settings(text: str, what: str) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         at = f" at line {where.line + 1}" if where else ""
@@ -167,7 +179,7 @@ def _set(raw: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise FedgrowError(f"--set {override!r}: expected key=value, such as schedule.rounds=4")
     try:
-        setting = yaml.safe_load(value)
+        setting = yaml.load(value, Loader)
     except yaml.YAMLError:
         raise FedgrowError(f"--set {override!r}: the value {value!r} is not valid YAML") from None
     *parents, leaf = key.split(".")

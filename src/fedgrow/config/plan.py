@@ -132,6 +132,9 @@ class TrainingPlan(Frozen):
     model_learning_rate: PositiveFloat = Field(
         1e-3, description="for whole models: baselines that train all weights"
     )
+    small_model_learning_rate: PositiveFloat | None = Field(
+        None, description="for the small model trained on, and FedProto's; default: that of readying it"
+    )
     lora_learning_rate: PositiveFloat = Field(1e-3, description="for LoRA's factors: baseline fedlora")
     finetune_learning_rate: PositiveFloat | None = Field(
         None, description="for fine-tuning after the last round; default: that of readying the small model"

@@ -112,6 +112,18 @@ class Examples:
             raise TypeError(f"these examples are {kind}, not images")
         return self.inputs
 
+    def units(self) -> list[list[int]]:
+        """Return what is dealt out and held out as one, by row: questions about one context, else every example alone.
+
+        Who has seen a context has seen part of every question about it.
+        """
+        if not (isinstance(self.inputs, list) and self.inputs and isinstance(self.inputs[0], Asked)):
+            return [[row] for row in range(len(self))]
+        by_context: dict[str, list[int]] = {}
+        for row, asked in enumerate(self.asked):
+            by_context.setdefault(asked.context, []).append(row)
+        return list(by_context.values())
+
     def digest(self) -> str:
         """Return the SHA-256 digest of everything that is here."""
         images = b"" if isinstance(self.inputs, list) else np.ascontiguousarray(self.inputs).tobytes()

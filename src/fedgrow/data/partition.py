@@ -47,7 +47,7 @@ class Partition:
 
 
 def partition(examples: Examples, plan: PartitionPlan, names: list[str], seed: int) -> Partition:
-    """Deal examples out to participants; no example goes to two.
+    """Deal examples out to participants; no example goes to two, and, but by ``column``, no unit of them.
 
     Args:
         examples: what there is to deal out.

@@ -1,6 +1,9 @@
-"""Kinds of partition, one function each; add a kind by adding a function and a line in ``KINDS``."""
+"""Kinds of partition, one function each; add a kind by adding a function and a line in ``KINDS``.
 
-from collections.abc import Callable, Sequence
+What is drawn is dealt out in units (``Examples.units``), each as its first row says.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -13,9 +16,10 @@ REDRAWS = 100
 
 
 def iid(examples: Examples, plan: PartitionPlan, names: list[str], rng: np.random.Generator) -> Shards:
-    """Deal out at random, in equal numbers."""
-    parts = np.array_split(rng.permutation(len(examples)), len(names))
-    return {name: part.tolist() for name, part in zip(names, parts, strict=True)}
+    """Deal out at random, in equal numbers of units."""
+    units = examples.units()
+    parts = np.array_split(rng.permutation(len(units)), len(names))
+    return {name: _rows(units, part) for name, part in zip(names, parts, strict=True)}
 
 
 def dirichlet(examples: Examples, plan: PartitionPlan, names: list[str], rng: np.random.Generator) -> Shards:
@@ -33,15 +37,18 @@ def dirichlet(examples: Examples, plan: PartitionPlan, names: list[str], rng: np
             "partition.kind dirichlet deals out by label, but an example of this task has no single one; "
             "name a column to go by as partition.column, or choose iid"
         )
-    classes = [rows for _, rows in sorted(_rows_by_value(labels).items())]
+    units = examples.units()
+    classes = [
+        of_class for _, of_class in sorted(_rows_by_value([labels[unit[0]] for unit in units]).items())
+    ]
     best: Shards = {}
     for _ in range(REDRAWS):
         shards: Shards = {name: [] for name in names}
-        for rows in classes:
+        for of_class in classes:
             shares = rng.dirichlet(np.full(len(names), plan.alpha))
-            cuts = np.round(np.cumsum(shares)[:-1] * len(rows)).astype(int)
-            for name, part in zip(names, np.split(rng.permutation(rows), cuts), strict=True):
-                shards[name] += part.tolist()
+            cuts = np.round(np.cumsum(shares)[:-1] * len(of_class)).astype(int)
+            for name, part in zip(names, np.split(rng.permutation(of_class), cuts), strict=True):
+                shards[name] += _rows(units, part)
         if not best or _smallest(shards) > _smallest(best):
             best = shards
         if _smallest(shards) >= plan.min_examples:
@@ -85,6 +92,10 @@ def _values(examples: Examples, name: str | None) -> list[str]:
     if name is None or name not in examples.columns:
         raise FedgrowError(f"partition.column: the examples were loaded without the column {name!r}")
     return examples.columns[name]
+
+
+def _rows(units: Sequence[Sequence[int]], numbers: Iterable[int]) -> list[int]:
+    return [row for number in numbers for row in units[number]]
 
 
 def _rows_by_value(values: Sequence[str]) -> dict[str, list[int]]:

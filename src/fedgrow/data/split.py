@@ -9,7 +9,11 @@ from fedgrow.errors import FedgrowError
 
 
 def split(
-    indices: Sequence[int], labels: Sequence[Hashable] | None, test_fraction: float, seed: int
+    indices: Sequence[int],
+    labels: Sequence[Hashable] | None,
+    test_fraction: float,
+    seed: int,
+    units: Sequence[Sequence[int]] | None = None,
 ) -> tuple[list[int], list[int]]:
     """Split a shard, each class in the same proportion as far as whole examples allow.
 
@@ -20,6 +24,7 @@ def split(
         labels: the label of each index, in the same order; None to split without regard to labels.
         test_fraction: the part to hold out, rounded, and at least one example.
         seed: the draw depends on it.
+        units: of an unlabelled shard, the indices that stay on one side together; default: each alone.
 
     Returns:
         Training and held-out indices, each sorted.
@@ -33,6 +38,8 @@ def split(
             "give this participant at least 2 (partition.min_examples)"
         )
     rng = generator(seed, "split")
+    if units is not None and len(units) < len(indices):
+        return _by_units(units, test_fraction, rng)
     classes: dict[Hashable, list[int]] = {}
     for index, label in zip(indices, [None] * len(indices) if labels is None else labels, strict=True):
         classes.setdefault(label, []).append(index)
@@ -45,6 +52,23 @@ def split(
         )
     test = [int(i) for group, n in zip(groups, counts, strict=True) for i in group[:n]]
     train = [int(i) for group, n in zip(groups, counts, strict=True) for i in group[n:]]
+    return sorted(train), sorted(test)
+
+
+def _by_units(
+    units: Sequence[Sequence[int]], fraction: float, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Hold out whole units, in the order drawn, until the fraction is reached or one is left for training."""
+    if len(units) < 2:
+        raise FedgrowError(
+            "all examples of a shard are about one context, so none can be held out; give this participant more contexts"
+        )
+    due = fraction * sum(map(len, units))
+    test: list[int] = []
+    train: list[int] = []
+    for place, number in enumerate(rng.permutation(len(units))):
+        last = place == len(units) - 1
+        (train if len(test) >= due or (last and not train) else test).extend(units[number])
     return sorted(train), sorted(test)
 
 

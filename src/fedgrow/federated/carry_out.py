@@ -1,12 +1,12 @@
 """Carry out one approach of a run: over an engine where it is federated, else participant by participant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Alone, Ended, Federated, Outcome, Together
 from fedgrow.approaches.rounds import count, flops_by_round, trained
-from fedgrow.approaches.schedule import taking_part
+from fedgrow.approaches.schedule import of_participant
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.client_app import app as client_app
 from fedgrow.federated.client_app import participant
@@ -77,7 +77,9 @@ def _federated(run: RunFolder, approach: Federated) -> Outcome:
     assert last is not None
     end = {name: torch.from_numpy(array) for name, array in last.arrays.items()}
     sites = [participant(str(run.path), i, approach.name) for i in range(len(run.plan.participants))]
-    curves = [[_of(record["metrics"], i, run.plan.metrics) for record in records] for i in range(len(sites))]
+    curves: list[list[Evaluated]] = [
+        [_of(record["metrics"], i, run.plan.metrics) for record in records] for i in range(len(sites))
+    ]
     ended = {
         site.name: _ended(site, end, last.server_round, curve)
         for site, curve in zip(sites, curves, strict=True)
@@ -90,25 +92,28 @@ def _federated(run: RunFolder, approach: Federated) -> Outcome:
     )
 
 
-def _of(metrics: dict[str, list[float]], index: int, names: Sequence[str]) -> dict[str, float]:
+Evaluated = Mapping[str, float | None]
+
+
+def _of(metrics: Mapping[str, list[float | None]], index: int, names: Sequence[str]) -> Evaluated:
     return {name: metrics[name][index] for name in names}
 
 
-def _ended(site: Participant, shared: Tensors, server_round: int, curve: list[dict[str, float]]) -> Ended:
+def _ended(site: Participant, shared: Tensors, server_round: int, curve: list[Evaluated]) -> Ended:
     learner, approach = site.learner, site.approach
     private = site.private_after(server_round)
     mine = approach.down(site.run, shared, site.index, server_round)
     training = approach.training(site.plan.training)
-    rounds = [
-        parts if number == 0 or site.index in taking_part(site.plan, number) else []
-        for number, parts in enumerate(approach.rounds(site.plan))
-    ]
-    flops = flops_by_round(site, learner, rounds, training)
-    model = learner.materialise(mine, private)
+    rounds = of_participant(approach.rounds(site.plan), site.plan, site.index)
+    flops = flops_by_round(site, learner, rounds, training, trains=approach.trains, sends=True)
+    model, numbers = learner.materialise(mine, private), trained(learner)
     steps = site.plan.schedule.finetune_steps
     if approach is FED_GROW and steps:
         tuned = site.finetune(model, steps)
-        curve.append(tuned.metrics)
+        metrics = tuned.metrics
+        curve.append(metrics)
         flops.append(flops[-1] + tuned.flops)
-    metrics = curve[-1] if approach is FED_GROW and steps else site.evaluate(learner, mine, private)
-    return Ended(metrics, curve, flops, trained(learner), count(model))
+        numbers += count(model)
+    else:
+        metrics = site.evaluate(learner, mine, private)
+    return Ended(metrics, curve, flops, numbers, count(model))

@@ -36,7 +36,8 @@ class OwnData:
         data = self.entry.data or self.plan.data
         assert data is not None
         seed = derive(self.plan.seed, DATA, self.index)
-        train, test = split(list(range(len(shard))), shard.labels, data.test_fraction, seed)
+        rows = list(range(len(shard)))
+        train, test = split(rows, shard.labels, data.test_fraction, seed, shard.units())
         return shard, shard.take(train), shard.take(test)
 
     @property

@@ -123,6 +123,12 @@ class Participant(OwnData):
         """What is known of the readied small model: shape, parameters, metrics."""
         return read_json(self.small_folder / "prepared.json")
 
+    @property
+    def small_rate(self) -> float:
+        """The step size for the small model, where it is trained on."""
+        plan = self.entry.prepare or self.plan.prepare
+        return self.plan.training.small_model_learning_rate or plan.learning_rate
+
     @cached_property
     def small_model(self) -> nn.Module:
         """The readied small model."""
@@ -326,7 +332,13 @@ class Participant(OwnData):
             )
         return fitted
 
-    def step_flops(self, learner: Learner, phase: Phase, training: TrainingPlan | None = None) -> int:
+    def step_flops(
+        self,
+        learner: Learner,
+        phase: Phase,
+        training: TrainingPlan | None = None,
+        trains: Callable[[str], bool] | None = None,
+    ) -> int:
         """Return the arithmetic of one step of a phase, counted while a step on this participant's data is made.
 
         It follows from sizes alone, so that of participants that are alike in them only one is counted.
@@ -335,16 +347,24 @@ class Participant(OwnData):
         plan = training or self.plan.training
         _, drawn = draws(len(self.train_data), plan.batch_size, 0)
         inputs, _ = self.codec.batch(self.train_data, next(drawn))
-        sizes = tuple((name, t.shape) for tensors in (shared, private, inputs) for name, t in tensors.items())
-        alike = self.run.path, self.method, type(learner), learner.reading.shape, phase, plan, sizes
+        module = dict(learner.module.named_parameters())
+        sizes = tuple(
+            (name, t.shape) for tensors in (shared, private, inputs, module) for name, t in tensors.items()
+        )
+        names = tuple(n for g in learner.groups(phase) for n in g.names if trains is None or trains(n))
+        alike = self.run.path, self.method, type(learner), learner.reading.shape, names, plan, sizes
 
         def step() -> None:
             fit(
                 learner, shared, private, self.train_data, self.codec, self.task, plan,
-                phase=phase, steps=1, seed=0,
+                phase=phase, steps=1, seed=0, trains=trains,
             )  # fmt: skip
 
         return counted(step, alike)
+
+    def sending_flops(self, learner: Learner) -> int:
+        """Return the arithmetic of what this participant makes to be sent after a round."""
+        return counted(lambda: learner.sent(learner.shared_start(), learner.private_start()))
 
     def evaluate(
         self, learner: Learner, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]

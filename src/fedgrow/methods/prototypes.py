@@ -36,12 +36,21 @@ def class_means(
     return {PROTOTYPES: (sums / counts.clamp(min=1)[:, None]).float(), COUNTS: counts.float()}
 
 
-def average(sent: Sequence[Mapping[str, Tensor]]) -> Tensors:
-    """Average prototypes class by class over those who have the class, by their numbers of its examples."""
+def average(sent: Sequence[Mapping[str, Tensor]], held: Mapping[str, Tensor]) -> Tensors:
+    """Average prototypes class by class over those who have the class, by their numbers of its examples.
+
+    Args:
+        sent: what participants sent.
+        held: what there was before; a class that no one has stays as it was.
+    """
     counts = torch.stack([one[COUNTS].double() for one in sent])
     sums = torch.stack([one[PROTOTYPES].double() for one in sent]) * counts[..., None]
     total = counts.sum(0)
-    return {PROTOTYPES: (sums.sum(0) / total.clamp(min=1)[:, None]).float(), COUNTS: total.float()}
+    means, sent_now = (sums.sum(0) / total.clamp(min=1)[:, None]).float(), total > 0
+    return {
+        PROTOTYPES: torch.where(sent_now[:, None], means, held[PROTOTYPES]),
+        COUNTS: torch.where(sent_now, total.float(), held[COUNTS]),
+    }
 
 
 def nothing_yet(classes: int, dimension: int) -> Tensors:

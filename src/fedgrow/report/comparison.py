@@ -72,8 +72,8 @@ def write_report(study: Study, frame: pd.DataFrame, out: Path, failed: dict[str,
 
 
 NOTES = (
-    "Every figure is measured on each participant's own held-out data; `±` is the standard deviation over seeds, `sd` that "
-    "over participants (mean over seeds), differences are paired over seeds with a "
+    "Every figure is measured on each participant's own held-out data; `±` is the sample's standard deviation over seeds, "
+    "`sd` that over participants (mean over seeds), differences are paired over seeds with a "
     f"{LEVEL:.0%} interval (Student's t). Bytes are those of the messages as serialised, with evaluation's broadcasts. "
     "Arithmetic is counted by torch (products, convolutions, attention); readying is that of small models before growth. "
     "Peak memory is that of the experiment's whole process, with all its participants."
@@ -156,7 +156,11 @@ def sections(study: Study, frame: pd.DataFrame) -> Iterator[Part]:
 def method_rows(part: pd.DataFrame) -> Rows:
     """Return a line for every method of one task and partition, the best first."""
     metric, higher = part["metric"].iloc[0], bool(part["higher_is_better"].iloc[0])
-    more = [m for m in ("macro_precision", "macro_f1") if f"{m}_mean" in part and m != metric]
+    more = [
+        m
+        for m in ("macro_precision", "macro_f1")
+        if m != metric and f"{m}_mean" in part.dropna(axis="columns", how="all")
+    ]
     rows = [
         [
             "method", "seeds", metric, "sd", "worst", *more, "trained", "share",
@@ -173,7 +177,7 @@ def method_rows(part: pd.DataFrame) -> Rows:
             [
                 _label(str(name), str(lines["approach"].iloc[0])),
                 str(len(lines)),
-                f"{mean[f'{metric}_mean']:.3f} ± {lines[f'{metric}_mean'].std(ddof=0):.3f}",
+                _with_spread(lines[f"{metric}_mean"]),
                 f"{mean[f'{metric}_sd']:.3f}",
                 f"{mean[f'{metric}_worst']:.3f}",
                 *(f"{mean[f'{m}_mean']:.3f}" for m in more),
@@ -184,10 +188,15 @@ def method_rows(part: pd.DataFrame) -> Rows:
                 f"{mean['flops'] / 1e9:,.1f}",
                 f"{mean['readying_flops'] / 1e9:,.1f}",
                 f"{mean['peak_memory'] / 1e6:,.0f}",
-                f"{mean['seconds']:.1f}",
+                "" if pd.isna(mean["seconds"]) else f"{mean['seconds']:.1f}",
             ]
         )
     return rows
+
+
+def _with_spread(values: "pd.Series[float]") -> str:
+    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{spread}"
 
 
 def difference_rows(gaps: dict[str, pd.DataFrame], task: str, partition: str, reference: str) -> Rows:
@@ -214,7 +223,9 @@ def difference_rows(gaps: dict[str, pd.DataFrame], task: str, partition: str, re
 
 
 def _interval(line: "pd.Series[Any]") -> str:
-    return "one seed" if pd.isna(line["low"]) else f"{line['low']:+.3f} to {line['high']:+.3f}"
+    if pd.isna(line["low"]):
+        return "one seed" if line["seeds"] == 1 else "no spread"
+    return f"{line['low']:+.3f} to {line['high']:+.3f}"
 
 
 def _label(name: str, approach: str) -> str:

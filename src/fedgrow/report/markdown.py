@@ -126,12 +126,25 @@ def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
 
 def budget(plan: Plan) -> str:
     """Say what every method was given, where they differ, and which way that leans."""
+    people = len(plan.participants)
+    others = [name for name in plan.baselines if len(BASELINES[name].readied(plan)) < people]
+    share = plan.schedule.participation
     return (
-        f"Budget: {total_steps(plan)} steps a participant for every method but TF-IDF, same shards and batch size. All but "
-        f"averaging from scratch begin with small models readied by {plan.prepare.steps} steps on the participant's own "
-        "shard; from scratch there is no such start, at one untuned rate. The small model trained on keeps one optimizer, "
-        "where rounds begin a fresh one: a slight favour to it."
+        f"Budget: {total_steps(plan)} steps a participant{_but(plan)}, same shards and batch size"
+        + (
+            f"; a round has {share:.0%} of the participants, and the rest have no steps in it"
+            if share < 1
+            else ""
+        )
+        + f". Methods begin with small models readied by {plan.prepare.steps} steps on the participant's own shard"
+        + (f", but not {', '.join(others)}, which begin with one of them, or none" if others else "")
+        + ". The small model trained on keeps one optimizer, where rounds begin a fresh one: a slight favour to it."
     )
+
+
+def _but(plan: Plan) -> str:
+    without = [name for name in plan.baselines if not BASELINES[name].goes_by]
+    return f" (none in {', '.join(without)}, which train no network)" if without else ""
 
 
 def verdict(summary: dict[str, Any], metric: str, higher: bool) -> str:
