@@ -5,13 +5,17 @@ import pytest
 import torch
 
 from fedgrow.approaches.common_model import Common
+from fedgrow.config.resolve import resolve
+from fedgrow.federated.carry_out import prepared_sites
 from fedgrow.federated.participant import Participant
+from fedgrow.federated.simulate import forget
 from fedgrow.methods import WholeModel
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks.models import load_for
 from fedgrow.training.seeds import INIT, derive
 from tests.approaches.federating import begin, sites
 from tests.e2e.test_shipped_plans import WORDS, tiny_bert
+from tests.federation import tiny_plan
 
 NAME = "fedavg-grown"
 BERT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -112,3 +116,23 @@ def test_one_vocabulary_is_shared(tmp_path):
     assert "transformer.wte.weight" in common_of(run).names
     for site in sites(run, NAME):
         assert site.learner.private_start() == {}
+
+
+def test_arithmetic_is_counted_with_each_participants_own_words(tmp_path):
+    """Of models of one shape: what their heads read words by differs in size."""
+    data = []
+    for name, words in (("few", WORDS[:2]), ("many", WORDS)):
+        rows = [" ".join(words[(i * k + k) % len(words)] for k in range(3, 14)) for i in range(90)]
+        pd.DataFrame({"text": rows}).to_parquet(tmp_path / f"{name}.parquet")
+        data.append({"source": str(tmp_path / f"{name}.parquet"), "test_fraction": 0.4})
+    shape = {"layers": 1, "width": 8, "heads": 2, "ffn": 8}
+    entries = [{"name": f"p{i}", "model": shape, "data": one} for i, one in enumerate(data)]
+    plan = tiny_plan(**LANGUAGE | {"participants": entries, "data": None, "vocabulary": {"size": 400}})
+    forget()
+    run = RunFolder.create(tmp_path / "run", resolve(plan), "local")
+    few, many = prepared_sites(run)
+    assert len(few.codec.tokenizer) < len(many.codec.tokenizer)
+    together = [site.step_flops(site.learner, "joint") for site in (few, many)]
+    forget()
+    alone = many.step_flops(many.learner, "joint")
+    assert together[0] < together[1] == alone

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
@@ -347,12 +348,13 @@ class Participant(OwnData):
         plan = training or self.plan.training
         _, drawn = draws(len(self.train_data), plan.batch_size, 0)
         inputs, _ = self.codec.batch(self.train_data, next(drawn))
-        module = dict(learner.module.named_parameters())
-        sizes = tuple(
-            (name, t.shape) for tensors in (shared, private, inputs, module) for name, t in tensors.items()
-        )
+        sizes = tuple((name, t.shape) for tensors in (shared, private, inputs) for name, t in tensors.items())
         names = tuple(n for g in learner.groups(phase) for n in g.names if trains is None or trains(n))
-        alike = self.run.path, self.method, type(learner), learner.reading.shape, names, plan, sizes
+        words = self.codec.vocabulary_digest()  # tables over it may be frozen, and in none of the above
+        alike = self.run.path, self.method, type(learner), learner.reading.shape, words, names, plan, sizes
+
+        with torch.no_grad():
+            learner.weights(shared, private)  # what a learner works out once is none of a step
 
         def step() -> None:
             fit(
