@@ -22,6 +22,7 @@ def summary(
             {
                 "name": f"p{i}",
                 "examples": {"train": 30, "test": 10},
+                "labels": 10,
                 "small": {"shape": SHAPE, "parameters": 1234, "metrics": {metric: small[i]}},
                 "start": {"metrics": {metric: start[i]}},
                 "grown": {"shape": SHAPE, "parameters": 56789, "metrics": {metric: grown[i]}},

@@ -64,7 +64,7 @@ def test_the_verdict_compares_with_the_small_models_first():
     sentence = verdict(HIGH, "accuracy", True)
     assert (
         sentence
-        == "In mean accuracy, growing together was better than the small models as they came (+0.150)."
+        == "In mean accuracy, growing together was better than the small models before growth (+0.150)."
     )
 
 
@@ -74,6 +74,7 @@ def test_every_participant_has_its_row():
     assert row == {
         "participant": "p0",
         "train / test": "30 / 10",
+        "classes": "10",
         "small shape": "1x8, 2 heads, ffn 16",
         "parameters": "1,234",
         "small": "0.500",

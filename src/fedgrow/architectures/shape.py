@@ -33,6 +33,8 @@ class Shape(BaseModel):
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
+        if missing := [name for name in ("layers", "width", "heads") if filled.get(name) is None]:
+            raise ValueError(f"{', '.join(missing)}: not given; a shape needs layers, width and heads")
         width, heads = filled.get("width"), filled.get("heads")
         if isinstance(width, int) and width > 0:
             filled.setdefault("ffn", 4 * width)

@@ -1,6 +1,7 @@
 """``fedgrow compare``: methods, tasks, partitions and seeds, all against all."""
 
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.markdown import Markdown
 from fedgrow.cli.app import app
 from fedgrow.cli.progress import INTERRUPTED, step_bars
 from fedgrow.config.shipped import shipped_studies
+from fedgrow.errors import FedgrowError
 
 
 @app.command()
@@ -71,7 +73,7 @@ def compare(
     stopped; methods, tasks, partitions and seeds may be added to a study that was begun.
     """
     from fedgrow.comparison.results import gather, write_table
-    from fedgrow.comparison.run import Work, cores
+    from fedgrow.comparison.run import STUDY, Work, cores
     from fedgrow.config.load import load_study
     from fedgrow.report.comparison import write_report
 
@@ -79,8 +81,13 @@ def compare(
     folder = out or Path("studies") / loaded.name
     work = Work(loaded, folder, known or [])
     unready, left = work.to_do()
+    if only_report and not known and not (folder / STUDY).is_file():
+        raise FedgrowError(
+            f"--report: there is no study in {folder}; name its folder as --out, or leave --report out"
+        )
     console = Console(stderr=True)
     if dry_run:
+        work.check_data()
         done = len(work.all()) - len(left)
         print(f"{len(work.all())} experiments, {done} done; {len(unready)} settings to ready")
         for one in left:
@@ -115,7 +122,7 @@ def compare(
     if as_json:
         print(json.dumps(json.loads(frame.to_json(orient="records")), indent=2, ensure_ascii=False))
     else:
-        shown = (folder / "report.md").read_text("utf-8")
+        shown = re.sub(r"^!\[.*\n", "", (folder / "report.md").read_text("utf-8"), flags=re.MULTILINE)
         Console(width=None if sys.stdout.isatty() else 200).print(Markdown(shown))
         console.print(
             f"results: {folder}/results.parquet, {folder}/report.html", soft_wrap=True, highlight=False

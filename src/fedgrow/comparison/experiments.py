@@ -9,7 +9,7 @@ import yaml
 
 from fedgrow.approaches import APPROACHES, BASELINES
 from fedgrow.approaches.schedule import total_steps
-from fedgrow.config.load import load_plan, parse_plan
+from fedgrow.config.load import load_plan, parse_plan, plan_paths, used_paths
 from fedgrow.config.plan import Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.config.study import MethodPlan, Settings, Study
@@ -59,8 +59,9 @@ def settings(study: Study) -> list[Setting]:
     for seed in study.seeds:
         for task, entry in study.tasks.items():
             for partition, dealt in study.partitions.items():
+                used = plan_paths(entry.plan or study.plan or "") | used_paths([study.set, entry.set])
                 changes = (
-                    {f"paths.{name}": path for name, path in study.paths.items()},
+                    {f"paths.{name}": path for name, path in study.paths.items() if name in used},
                     study.set,
                     entry.set,
                     {f"partition.{key}": value for key, value in dealt.items()},

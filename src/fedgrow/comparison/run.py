@@ -19,9 +19,13 @@ from fedgrow.config.plan import Plan
 from fedgrow.config.study import Study
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import write_text
+from fedgrow.runs.folder import deal
 
 Report = Callable[[str, str, str | None], None]
 """Called with ``setting`` or ``experiment``, its name, and the reason if it failed."""
+
+
+STUDY = "study.yaml"
 
 
 class Work:
@@ -33,11 +37,16 @@ class Work:
         known: tables of results from elsewhere, or earlier; what is in them is not run again.
 
     Raises:
-        FedgrowError: a plan is wrong, or not the one of what is done already; nothing is written then.
+        FedgrowError: a plan is wrong, or not the one of what is done already, or the folder is something else's; nothing
+            is written then.
     """
 
     def __init__(self, study: Study, out: Path, known: Sequence[Path] = ()) -> None:
         self.study, self.out = study, out
+        if out.exists() and not (out / STUDY).is_file() and (not out.is_dir() or any(out.iterdir())):
+            raise FedgrowError(
+                f"--out {out}: it is there already, not empty, and no study's folder; choose another one"
+            )
         self.settings = settings(study)
         self.experiments = {s.name: experiments(study, s) for s in self.settings}
         everything: list[Setting | Experiment] = [*self.settings, *self.all()]
@@ -60,6 +69,18 @@ class Work:
         waited = {e.setting.name for e in left}
         return [s for s in self.settings if s.name in waited and not is_done(self.folder(s))], left
 
+    def check_data(self) -> None:
+        """Check the data of settings that are not ready, and that it can be dealt out.
+
+        Raises:
+            FedgrowError: it is missing or unfit; the text names the setting.
+        """
+        for setting in self.to_do()[0]:
+            try:
+                deal(setting.plan)
+            except FedgrowError as error:
+                raise FedgrowError(f"{setting.name}: {error}") from None
+
     def run(self, jobs: int, report: Report) -> dict[str, str]:
         """Do what is not done.
 
@@ -70,9 +91,7 @@ class Work:
         Returns:
             The reason of each failure, by the experiment's or setting's name; what does not need it goes on.
         """
-        write_text(
-            self.out / "study.yaml", yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False)
-        )
+        write_text(self.out / STUDY, yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False))
         unready, left = self.to_do()
         failed: dict[str, str] = {}
         context = _context()

@@ -1,9 +1,10 @@
 """Read a plan: YAML, settings from the command line over it, and errors that name the setting."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,10 +16,19 @@ from fedgrow.config.study import Study
 from fedgrow.errors import FedgrowError
 
 M = TypeVar("M", bound=BaseModel)
+LONGEST = 80  # characters of a wrong value that an error shows
 
 
 class Loader(yaml.SafeLoader):
-    """Safe YAML in which ``1e-12`` is a number, as in YAML 1.2; PyYAML reads it as a text."""
+    """Safe YAML in which ``1e-12`` is a number, as in YAML 1.2 (PyYAML reads a text), and no key stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice: the last of them would win silently."""
+        keys = [(key.value, key.start_mark) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, (key, mark) in enumerate(keys):
+            if key != "<<" and key in (earlier for earlier, _ in keys[:place]):
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", mark)
+        return super().construct_mapping(node, deep)
 
 
 Loader.add_implicit_resolver(
@@ -45,7 +55,11 @@ def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()
     raw = _settings(text, f"plan {name!r}")
     for override in overrides:
         _set(raw, override)
+    named = [
+        key.removeprefix("paths.") for one in overrides if (key := one.partition("=")[0]).startswith("paths.")
+    ]
     paths = raw.pop("paths", None) or {}
+    _check_paths(named, used_paths(raw), f"plan {name!r}")
     if not isinstance(paths, dict):
         raise FedgrowError(
             f"plan {name!r}: paths is {paths!r}, expected names with a path each, such as paths: {{data: FILE}}"
@@ -53,6 +67,24 @@ def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()
     raw = _fill_paths(raw, paths, name)
     plan = validate(Plan, raw, f"plan {name!r}")
     return plan.resolve_path(Path.cwd()).resolve_path(folder)
+
+
+def used_paths(raw: Any) -> set[str]:
+    """Return the names of paths that a plan uses, from its settings or its text."""
+    return set(re.findall(PLACE, raw if isinstance(raw, str) else str(raw)))
+
+
+def plan_paths(path: str | Path) -> set[str]:
+    """Return the names of paths that a plan's file, or a shipped plan, uses."""
+    return used_paths(_read(path, shipped_plans(), "plan")[1])
+
+
+def _check_paths(named: Sequence[str], used: Collection[str], what: str) -> None:
+    for name in named:
+        if name not in used:
+            raise FedgrowError(
+                f"paths.{name}: {what} uses no such path; it uses {', '.join(sorted(used)) or 'none'}"
+            )
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -78,6 +110,10 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     def plan(value: str | None) -> str | None:
         return value and beside(value, Path.is_file)  # a folder may be called like a shipped plan
 
+    used = used_paths([study.set, *(task.set for task in study.tasks.values())]).union(
+        *(plan_paths(source) for task in study.tasks.values() if (source := plan(task.plan or study.plan)))
+    )
+    _check_paths(list(study.paths), used, "the study")
     tasks = {name: task.model_copy(update={"plan": plan(task.plan)}) for name, task in study.tasks.items()}
     paths = {name: beside(value, Path.exists) for name, value in study.paths.items()}
     return study.model_copy(update={"plan": plan(study.plan), "paths": paths, "tasks": tasks})
@@ -105,7 +141,8 @@ def _settings(text: str, what: str) -> dict[str, Any]:
         at = f" at line {where.line + 1}" if where else ""
         raise FedgrowError(f"{what} is not valid YAML{at}: {getattr(error, 'problem', error)}") from None
     if not isinstance(raw, dict):
-        raise FedgrowError(f"{what} holds {type(raw).__name__}, expected settings (key: value)")
+        found = "nothing" if raw is None else f"a {type(raw).__name__}"
+        raise FedgrowError(f"{what} holds {found}, expected settings (key: value)")
     return raw
 
 
@@ -121,9 +158,36 @@ def validate(model: type[M], raw: Any, what: str) -> M:
             setting = (
                 ".".join(str(part) for part in item["loc"] if not _is_branch(part)) or what.partition(" ")[0]
             )
-            found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
-            lines.append(f"  {setting}: {item['msg'].removeprefix('Value error, ')}{found}")
+            found = "" if item["type"] in ("missing", "value_error") else f" (found {_short(item['input'])})"
+            said = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                said = _no_such(model, item["loc"])
+            lines.append(f"  {setting}: {said}{found}")
         raise FedgrowError(f"{what} is not valid:\n" + "\n".join(lines)) from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def _no_such(model: type[BaseModel], place: Sequence[int | str]) -> str:
+    """Say which settings there are in an unknown one's place, the likeliest first."""
+    for part in place[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = next(iter(_models_in(field.annotation)), model)
+    names = list(model.model_fields)
+    close = get_close_matches(str(place[-1]), names, 1)
+    meant = f", did you mean {close[0]}" if close else ""
+    return f"no such setting{meant}; there are {', '.join(names)}"
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the settings that a field may hold, within unions, lists and mappings."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]
 
 
 def _with_null(raw: Any, setting: str = "") -> str | None:

@@ -158,7 +158,13 @@ class PreparePlan(Frozen):
     """How a participant readies its small model on its own shard before growth: steps of plain training."""
 
     steps: NonNegativeInt = 200
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat | None = Field(
+        None, description="default: 1e-3 for a model made in the run, 1e-4 for one that comes trained"
+    )
+
+    def rate(self, *, trained: bool) -> float:
+        """Return the step size for a small model that comes trained, or is made in the run."""
+        return self.learning_rate or (1e-4 if trained else 1e-3)
 
 
 class StrategyPlan(Frozen):

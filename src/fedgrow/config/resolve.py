@@ -17,6 +17,7 @@ from fedgrow.methods.dual_ligo import global_start
 from fedgrow.methods.ligo import make_operator
 from fedgrow.runs.operator import with_trained
 from fedgrow.tasks import TASKS
+from fedgrow.tasks.tokenizers import load_tokenizer
 
 FROM_DATA = ("image_size", "num_channels", "num_labels", "id2label", "label2id", "vocab_size")
 
@@ -71,6 +72,9 @@ def resolve(plan: Plan) -> Plan:
         settled = plan.model_copy(update={"large": large})
         BASELINES[baseline].check(settled, family, list(shapes.values()))
     Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
+    for entry in plan.participants:
+        if entry.tokenizer is not None:
+            load_tokenizer(entry.name, entry.tokenizer)
     metrics = _metrics(plan)
     return plan.model_copy(
         update={

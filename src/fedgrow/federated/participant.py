@@ -83,7 +83,7 @@ class Participant(OwnData):
         plan = self.entry.prepare or self.plan.prepare
         seed = derive(self.plan.seed, INIT, self.index)
         model, fresh = self._initial_model(seed)
-        learner = WholeModel(model, plan.learning_rate)
+        learner = WholeModel(model, self._prepare_rate)
         fitted = self.fit(learner, {}, learner.private_start(), "joint", plan.steps, 0, prepare=plan)
         metrics = self.evaluate(learner, {}, fitted.private)
         trained = learner.materialise({}, fitted.private)
@@ -125,10 +125,14 @@ class Participant(OwnData):
         return read_json(self.small_folder / "prepared.json")
 
     @property
+    def _prepare_rate(self) -> float:
+        plan = self.entry.prepare or self.plan.prepare
+        return plan.rate(trained=isinstance(self.entry.model, str))
+
+    @property
     def small_rate(self) -> float:
         """The step size for the small model, where it is trained on."""
-        plan = self.entry.prepare or self.plan.prepare
-        return self.plan.training.small_model_learning_rate or plan.learning_rate
+        return self.plan.training.small_model_learning_rate or self._prepare_rate
 
     @cached_property
     def small_model(self) -> nn.Module:
@@ -273,7 +277,7 @@ class Participant(OwnData):
     def finetune(self, model: nn.Module, steps: int) -> "Tuned":
         """Train all weights of a grown model on this participant's own data."""
         rate = self.plan.training.finetune_learning_rate
-        learner = WholeModel(model, rate or (self.entry.prepare or self.plan.prepare).learning_rate)
+        learner = WholeModel(model, rate or self._prepare_rate)
         last = self.plan.schedule.rounds + 1
         fitted = self.fit(learner, {}, learner.private_start(), "joint", steps, last)
         tuned = learner.materialise({}, fitted.private)

@@ -7,7 +7,7 @@ from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.growth import OPERATORS
 from fedgrow.report.markdown_table import table
-from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.folder import RunFolder, shared_source
 from fedgrow.tasks import TASKS
 
 
@@ -50,7 +50,8 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
         *table(participant_rows(summary, metric)),
         "",
         "`at start` is the grown model before any growth training; parity is the difference of its logits from the "
-        "small model's then.",
+        "small model's then, of weights as they are stored (float32).",
+        *(line for note in (classes(summary), unused(run)) if note for line in ("", note)),
         "",
         "## What travelled",
         "",
@@ -77,7 +78,7 @@ def method_rows(summary: dict[str, Any], metrics: tuple[str, ...], higher: bool)
     """Return the table of methods: mean, deviation and worst participant."""
     worst = "metrics_min" if higher else "metrics_max"
     methods = {
-        "small models, as they came": summary["small"],
+        "small models, before growth": summary["small"],
         "grown, at start": summary["start"],
         "**grown together (Fed-Grow)**": summary["grown"],
         **{BASELINES[name].title: values for name, values in summary["baselines"].items()},
@@ -99,6 +100,7 @@ def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
     head = [
         "participant",
         "train / test",
+        "classes",
         "small shape",
         "parameters",
         "small",
@@ -111,6 +113,7 @@ def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
         [
             p["name"],
             f"{p['examples']['train']} / {p['examples']['test']}",
+            f"{p['labels'] or ''}",
             "{layers}x{width}, {heads} heads, ffn {ffn}".format(**p["small"]["shape"]),
             f"{p['small']['parameters']:,}",
             f"{p['small']['metrics'][metric]:.3f}",
@@ -122,6 +125,36 @@ def participant_rows(summary: dict[str, Any], metric: str) -> list[list[str]]:
         for p in summary["participants"]
     ]
     return [head, *rows]
+
+
+def classes(summary: dict[str, Any]) -> str:
+    """Say what unequal numbers of classes mean for the figures; nothing where all have the same."""
+    counts = [p["labels"] for p in summary["participants"]]
+    if len(set(counts)) < 2 and 1 not in counts:
+        return ""
+    single = counts.count(1)
+    return (
+        "A head has the classes of its participant's own shard, and fewer are easier: means rise with skew."
+        + (
+            f" {single} of {len(counts)} participants have one class, so that all methods are right there."
+            if single
+            else ""
+        )
+    )
+
+
+def unused(run: RunFolder) -> str:
+    """Say how many rows went to nobody, where the plan does not cap shards; nothing if none did."""
+    plan, dealt = run.plan, sum(map(len, run.partition.shards.values()))
+    if plan.data is None or not dealt or plan.partition.max_examples is not None:
+        return ""
+    rows = len(shared_source(plan))
+    if rows == dealt:
+        return ""
+    return (
+        f"{rows - dealt:,} of {rows:,} rows of the plan's data went to nobody: all participants are named like a value of "
+        f"column {plan.partition.column!r}, and no one like theirs."
+    )
 
 
 def budget(plan: Plan) -> str:
@@ -151,7 +184,7 @@ def verdict(summary: dict[str, Any], metric: str, higher: bool) -> str:
     """Say in one sentence how growing together compares with everything else that was run."""
     grown = summary["grown"]["metrics_mean"][metric]
     others = {
-        "the small models as they came": summary["small"],
+        "the small models before growth": summary["small"],
         **{BASELINES[n].title: v for n, v in summary["baselines"].items()},
     }
     parts = []

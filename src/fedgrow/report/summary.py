@@ -33,7 +33,7 @@ def summarise(run: RunFolder) -> dict[str, Any]:
     assert last is not None
     reports = [read_json(run.participant(name) / "report.json") for name in plan.names]
     people = [
-        {k: r[k] for k in ("name", "small", "start", "grown", "parity", "examples")}
+        {k: r[k] for k in ("name", "small", "start", "grown", "parity", "examples", "labels")}
         | {"model_dir": str((run.participant(r["name"]) / "model").relative_to(run.path))}
         for r in reports
     ]

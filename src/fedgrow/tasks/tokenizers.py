@@ -21,26 +21,33 @@ def tokenizer_for(participant: ParticipantPlan, texts: Sequence[str], vocabulary
         FedgrowError: a named tokenizer, or that of a model folder, cannot be loaded.
     """
     folder = participant.tokenizer or (participant.model if isinstance(participant.model, str) else None)
-    if folder is None:
-        return learn(texts, vocabulary)
+    return learn(texts, vocabulary) if folder is None else load_tokenizer(participant.name, folder)
+
+
+def load_tokenizer(participant: str, folder: str) -> Any:
+    """Load a participant's tokenizer from a folder or hub id.
+
+    Raises:
+        FedgrowError: there is none, or it has no token to pad with.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FedgrowError(
-            f"participant {participant.name}: no tokenizer at {folder!r} ({reason}); "
+            f"participant {participant}: no tokenizer at {folder!r} ({reason}); "
             "put tokenizer.json there, or name another one as participants[].tokenizer"
         ) from None
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a folder without one
         raise FedgrowError(
-            f"participant {participant.name}: there is no tokenizer at {folder!r}; "
+            f"participant {participant}: there is no tokenizer at {folder!r}; "
             "put tokenizer.json there, or name another one as participants[].tokenizer"
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token is None:
         raise FedgrowError(
-            f"participant {participant.name}: the tokenizer at {folder!r} has neither a padding nor an end token; "
+            f"participant {participant}: the tokenizer at {folder!r} has neither a padding nor an end token; "
             "add one, or name another tokenizer as participants[].tokenizer"
         )
     return tokenizer
