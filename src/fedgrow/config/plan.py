@@ -192,14 +192,14 @@ class CompressionPlan(Frozen):
 class FaultsPlan(Frozen):
     """What a federation between sites does when one does not answer, or answers what it may not.
 
-    ``strict`` asks again until every site has answered, so that the operator is the same whatever happened; ``quorum``
-    closes a phase at its deadline with those that have answered, if they are enough.
+    ``strict`` waits until every site has answered, so that the operator is the same whatever happened; ``quorum``
+    closes a phase at its deadline with those that have answered, if they are enough. Who was away is asked again.
     """
 
     mode: Literal["strict", "quorum"] = "strict"
     deadline: PositiveFloat = Field(
         3600.0,
-        description="seconds: after these a site is asked again (strict), or the phase is closed (quorum)",
+        description="seconds after which a phase is closed (quorum)",
     )
     quorum: Annotated[float, Field(gt=0, le=1)] = Field(0.6, description="share of the sites that is enough")
     patience: PositiveFloat = Field(
