@@ -1,5 +1,6 @@
 """The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -208,6 +209,10 @@ class FaultsPlan(Frozen):
     largest_change: PositiveFloat | None = Field(
         None, description="norm of the change of one round that is still taken; larger ones are refused"
     )
+
+    def enough(self, asked: int) -> int:
+        """Return with how many answers a phase may close that so many sites were asked in."""
+        return max(1, math.ceil(self.quorum * asked)) if self.mode == "quorum" else asked
 
 
 class ParticipantPlan(Frozen):

@@ -186,7 +186,7 @@ class Collector:
         """Tell whether a phase is closed though some have not answered."""
         if self.plan.mode != "quorum" or seconds < self.plan.deadline:
             return False
-        if len(answers) < max(1, math.ceil(self.plan.quorum * len(asked))):
+        if len(answers) < self.plan.enough(len(asked)):
             return False
         for index in sorted(set(asked) - set(answers)):
             self.tell("left out", participant=index, reason=f"no answer within {self.plan.deadline:.0f} s")
