@@ -4,10 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from fedgrow.config.resolve import resolve
 from fedgrow.exchange.compression import restore
-from fedgrow.federated import participant
+from fedgrow.exchange.contract import ARRAYS, CONFIG, GROW
+from fedgrow.exchange.records import to_record
+from fedgrow.exchange.wire import become_server, from_bytes, set_message_id, to_bytes
+from fedgrow.federated import client_app, participant
+from fedgrow.federated.client_app import app
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.folder import RunFolder
 from tests.federation import tiny_plan
@@ -33,6 +38,39 @@ def test_a_round_after_missed_ones_is_answered_again_the_same(tmp_path, schedule
         before, after = getattr(first, part), getattr(again, part)
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_message_asked_again_is_answered_the_same_and_not_carried_out_anew(tmp_path, monkeypatch):
+    one = site(tmp_path)
+    become_server(1)
+    context = Context(
+        1, 1000, {"partition-id": 0}, RecordDict(), {"run": str(one.run.path), "method": "dual-ligo"}
+    )
+    trained = []
+    train_round = Participant.train_round
+    monkeypatch.setattr(Participant, "train_round", lambda *of: trained.append(of[-1]) or train_round(*of))
+
+    def ask(server_round: int, scale: float = 1.0) -> str:
+        arrays = to_record({name: t * scale for name, t in one.shared_start.items()})
+        config = ConfigRecord({"server-round": server_round})
+        content = RecordDict({ARRAYS: arrays, CONFIG: config})
+        asked = Message(content, 1000, GROW, group_id=str(server_round))
+        set_message_id(asked, f"id-{len(trained)}")
+        answer = app(from_bytes(to_bytes(asked)), context)
+        assert answer.metadata.reply_to_message_id == asked.metadata.message_id
+        return answer.content.object_id
+
+    first = ask(1)
+    assert ask(1) == ask(1) == first
+    assert trained == [1]
+    assert ask(1, 1.5) != first
+    ask(2)
+    assert trained == [1, 1, 2]
+    assert ask(1) == first
+    assert trained == [1, 1, 2, 1]
+    client_app.participant.cache_clear()  # a new run may lie at the same place
+    assert ask(1) == first
+    assert trained == [1, 1, 2, 1, 1]
 
 
 def test_what_was_lost_of_an_array_is_kept_until_its_next_turn(tmp_path):
