@@ -21,10 +21,8 @@ from fedgrow.exchange.wire import LOST
 
 POLL = 0.2  # seconds between looks for answers
 LOOK_EVERY = 1.0  # seconds between looks for who is there
-AGAIN_AFTER = (
-    5.0  # seconds after a refused answer until a site is asked again; doubled after each further one
-)
-AGAIN_MOST = 1800.0  # the longest of these
+AGAIN_AFTER = 5.0  # seconds until a site is asked again whose answer was refused; then twice as many
+AGAIN_MOST = 1800.0  # and so on, up to these
 MOST_REFUSED = 5  # answers of a site in one phase that cannot be taken
 MOST_FAILED = 50  # answers that say that it failed: over about a day, for its disk may be full for now
 
