@@ -165,6 +165,40 @@ def test_a_wrong_option_of_the_strategy_is_refused(strategy, reason):
     assert reason in refusal(strategy=strategy)
 
 
+KRUM, BULYAN = ("Krum", 7, 2), ("Bulyan", 7, 1)  # each with participants and malicious ones, as few as may be
+QUORUM = {"faults": {"mode": "quorum", "quorum": 0.6}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sites", "changes", "fewest"),
+    [
+        (KRUM, False, {}, 7),
+        (KRUM, True, {}, 7),
+        (KRUM, False, QUORUM, 7),  # simulated: all answer
+        (KRUM, True, QUORUM, 5),
+        (BULYAN, True, QUORUM, 5),
+        (("MultiKrum", 12, 2), True, QUORUM, 8),
+        (("MultiKrum", 12, 2), True, QUORUM | {"schedule": {"participation": 0.6}}, 5),
+        (BULYAN, False, {"schedule": {"participation": 0.5}}, 4),
+        (("Bulyan", 6, 1), False, {}, 6),
+    ],
+)
+def test_a_strategy_has_the_answers_that_it_needs_whoever_is_away(strategy, sites, changes, fewest):
+    name, people, malicious = strategy
+    settings = {
+        "strategy": {"name": name, "options": {"num_malicious_nodes": malicious}},
+        "participants": participants(*[None if sites else VIT] * people),
+        **changes,
+    }
+    if fewest >= 7:
+        resolve(parsed(**settings))
+    else:
+        with pytest.raises(
+            FedgrowError, match=f"{name}: it needs 7 answers .* one may close with {fewest}; name"
+        ):
+            resolve(parsed(**settings))
+
+
 def test_a_right_option_of_the_strategy_is_taken():
     assert resolve(parsed(strategy={"name": "FedAdam", "options": {"eta": 0.01}})).strategy.options == {
         "eta": 0.01

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedgrow.exchange.wire import become_server, error_reply, from_bytes, set_message_id, to_bytes
+from fedgrow.exchange.wire import LOST, become_server, error_reply, from_bytes, set_message_id, to_bytes
 
 
 def message() -> Message:
@@ -36,3 +36,7 @@ def test_an_error_reply_carries_its_text():
     reply = error_reply(ValueError("why"), message())
     assert reply.has_error()
     assert "why" in reply.error.reason
+
+
+def test_the_codes_of_what_was_lost():
+    assert LOST == (3, 4, 5)

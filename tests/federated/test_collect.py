@@ -1,9 +1,11 @@
 """Answers are gathered whatever happens to sites: each fault is made on purpose, on a grid without a network."""
 
+from time import monotonic
+
 import numpy as np
 import pytest
 import torch
-from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 
@@ -11,11 +13,12 @@ from fedgrow.config.plan import FaultsPlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import GROW, Contract
 from fedgrow.exchange.records import to_record
-from fedgrow.exchange.wire import become_server, error_reply
+from fedgrow.exchange.wire import LOST, become_server, error_reply
 from fedgrow.federated import collect
 from fedgrow.federated.collect import Collector
 
 NAMES = ["ada", "bob", "cyd"]
+SLOW = 0.5  # seconds
 START = {"map/U": torch.zeros(2, 2)}
 
 
@@ -26,36 +29,49 @@ def hurry(monkeypatch):
 
 
 class Faulty(Grid):
-    """Answers as each site's script says, one word a message: ok, silent, error, wrong, stale, someone else, infinite."""
+    """Answers as each site's script says, one word a message.
+
+    They are ok, silent, slow, restarted (its node was, and knows nothing of the message), lost (Flower says so), error,
+    wrong, stale, someone else, infinite.
+    """
 
     def __init__(self, scripts: dict[int, list[str]], away: dict[int, int] | None = None) -> None:
         become_server(1)
         self.scripts, self.away = scripts, away or {}
         self.pushed: list[int] = []
+        self.ttl: list[float] = []
         self.waiting: dict[str, Message] = {}
+        self.ready: dict[str, float] = {}
+        self.since: dict[int, str] = {}
 
     def get_nodes(self):
         for node in list(self.away):
             self.away[node] -= 1
             if self.away[node] < 0:
                 del self.away[node]
-        return [NodeInfo(node_id=node) for node in self.scripts if node not in self.away]
+        there = [node for node in self.scripts if node not in self.away]
+        return [NodeInfo(node_id=node, last_activated_at=self.since.get(node, "")) for node in there]
 
     def push_messages(self, messages):
         ids = []
         for message in messages:
             node = message.metadata.dst_node_id
             self.pushed.append(node)
+            self.ttl.append(message.metadata.ttl)
             word = self.scripts[node].pop(0) if self.scripts[node] else "ok"
             name = f"id-{len(self.pushed)}"
             message.metadata.__dict__["_message_id"] = name
             ids.append(name)
-            if word != "silent":
+            if word == "restarted":
+                self.since[node] = name
+            elif word != "silent":
                 self.waiting[name] = reply(message, node, word)
+                self.ready[name] = monotonic() + SLOW * (word == "slow")
         return ids
 
     def pull_messages(self, message_ids):
-        return [self.waiting.pop(name) for name in message_ids if name in self.waiting]
+        ready = [n for n in message_ids if n in self.waiting and monotonic() >= self.ready[n]]
+        return [self.waiting.pop(name) for name in ready]
 
     set_run = run = create_message = get_node_ids = send_and_receive = None
 
@@ -66,6 +82,8 @@ Faulty.__abstractmethods__ = frozenset()
 def reply(message: Message, node: int, word: str) -> Message:
     if word == "error":
         return error_reply(ValueError("x"), message)
+    if word == "lost":
+        return Message(Error(LOST[-1], "x"), reply_to=message)
     value = {"infinite": np.inf}.get(word, 1.0)
     shape = (3, 2) if word == "wrong" else (2, 2)
     who = node - 1000 + (word == "someone else")
@@ -136,12 +154,74 @@ def test_a_change_that_the_server_does_not_take_is_asked_for_again():
     assert ("refused", 2) in told
 
 
-def test_strict_asks_the_silent_again_and_waits_for_all():
-    grid = Faulty(scripts(ada=["silent", "silent"]))
-    heard, _ = gather(grid)
+@pytest.mark.parametrize("mode", ["strict", "quorum"])
+def test_who_was_away_since_is_asked_again(mode):
+    grid = Faulty(scripts(ada=["restarted"] * 4))
+    heard, told = gather(grid, mode=mode, deadline=2.0, patience=2.0)
     assert heard == [0, 1, 2]
-    assert grid.pushed.count(1000) == 3
+    assert grid.pushed.count(1000) == 5
     assert grid.pushed.count(1001) == 1
+    assert ("refused", 0) not in told
+
+
+def test_strict_waits_for_the_slow_and_asks_once():
+    """A copy that is asked meanwhile would be trained after the answer; one that expires cannot be answered."""
+    grid = Faulty(scripts(ada=["slow"]))
+    heard, _ = gather(grid, deadline=0.05, patience=10.0)
+    assert heard == [0, 1, 2]
+    assert grid.pushed == [1000, 1001, 1002]
+    assert set(grid.ttl) == {10.0}
+
+
+def test_strict_asks_the_silent_again_before_it_gives_up():
+    grid = Faulty(scripts(ada=["silent"]))
+    heard, _ = gather(grid, patience=0.6)
+    assert heard == [0, 1, 2]
+    assert grid.pushed.count(1000) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "tries", "why"),
+    [
+        ("wrong", 5, r"array 'map/U' is .*\(3, 2\)"),
+        ("error", 50, r"the site could not answer \(code 2\)"),
+    ],
+)
+def test_strict_ends_where_answers_cannot_be_taken(monkeypatch, fault, tries, why):
+    monkeypatch.setattr(collect, "AGAIN_MOST", 0.02)
+    grid = Faulty(scripts(bob=[fault] * 99))
+    with pytest.raises(
+        FedgrowError, match=rf"no answer of bob could be taken, the last of {tries} for: {why}"
+    ):
+        gather(grid, patience=30.0)
+    assert grid.pushed.count(1001) == tries
+
+
+def test_quorum_closes_without_whose_answers_cannot_be_taken(monkeypatch):
+    monkeypatch.setattr(collect, "AGAIN_AFTER", 0.001)
+    grid = Faulty(scripts(bob=["wrong"] * 99))
+    heard, told = gather(grid, mode="quorum", deadline=0.8)
+    assert heard == [0, 2]
+    assert grid.pushed.count(1001) == 5
+    assert told[-1] == ("left out", 1)
+
+
+def test_one_that_failed_is_asked_less_and_less_often(monkeypatch):
+    monkeypatch.setattr(collect, "AGAIN_AFTER", 0.1)
+    grid = Faulty(scripts(bob=["error"] * 99))
+    with pytest.raises(
+        FedgrowError, match=r"no answer from bob .*; bob's last was refused: the site could not"
+    ):
+        gather(grid, patience=1.0)
+    assert 3 <= grid.pushed.count(1001) <= 4
+
+
+def test_what_is_lost_on_the_way_is_asked_for_again_and_not_counted(monkeypatch):
+    monkeypatch.setattr(collect, "MOST_FAILED", 2)
+    grid = Faulty(scripts(ada=["lost"] * 6))
+    heard, _ = gather(grid, patience=10.0)
+    assert heard == [0, 1, 2]
+    assert grid.pushed.count(1000) == 7
 
 
 def test_a_site_that_is_away_is_asked_when_it_is_back():

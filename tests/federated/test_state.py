@@ -13,6 +13,16 @@ def test_the_last_rounds_are_kept_and_older_ones_forgotten(tmp_path):
     assert state.load(4)["x"].tolist() == [4.0, 4.0]
 
 
+def test_a_round_after_missed_ones_begins_again_as_it_did(tmp_path):
+    state = PrivateState(tmp_path / "state")
+    for server_round in (1, 2, 7, 12, 13):
+        state.save(server_round, {"x": torch.full((2,), float(server_round))})
+        for again in (server_round, server_round - 1):
+            before = [r for r in (1, 2, 7, 12, 13) if r < again]
+            assert state.latest(again - 1) == max(before, default=None)
+    assert not state.has(2)
+
+
 def test_a_missing_round_is_named(tmp_path):
     with pytest.raises(FedgrowError, match="round 2"):
         PrivateState(tmp_path).load(2)

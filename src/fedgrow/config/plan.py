@@ -1,5 +1,6 @@
 """The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -201,14 +202,14 @@ class CompressionPlan(Frozen):
 class FaultsPlan(Frozen):
     """What a federation between sites does when one does not answer, or answers what it may not.
 
-    ``strict`` asks again until every site has answered, so that the operator is the same whatever happened; ``quorum``
-    closes a phase at its deadline with those that have answered, if they are enough.
+    ``strict`` waits until every site has answered, so that the operator is the same whatever happened; ``quorum``
+    closes a phase at its deadline with those that have answered, if they are enough. Who was away is asked again.
     """
 
     mode: Literal["strict", "quorum"] = "strict"
     deadline: PositiveFloat = Field(
         3600.0,
-        description="seconds: after these a site is asked again (strict), or the phase is closed (quorum)",
+        description="seconds after which a phase is closed (quorum)",
     )
     quorum: Annotated[float, Field(gt=0, le=1)] = Field(0.6, description="share of the sites that is enough")
     patience: PositiveFloat = Field(
@@ -217,6 +218,10 @@ class FaultsPlan(Frozen):
     largest_change: PositiveFloat | None = Field(
         None, description="norm of the change of one round that is still taken; larger ones are refused"
     )
+
+    def enough(self, asked: int) -> int:
+        """Return with how many answers a phase may close that so many sites were asked in."""
+        return max(1, math.ceil(self.quorum * asked)) if self.mode == "quorum" else asked
 
 
 class ParticipantPlan(Frozen):

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from transformers import AutoConfig
 
 from fedgrow.approaches import BASELINES
+from fedgrow.approaches.schedule import taking_part
 from fedgrow.architectures import Family, Shape, families, family_of, shape_of
 from fedgrow.architectures.configuration import check_shape, new_config, with_rotary
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_config
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.errors import FedgrowError, ShapeError
-from fedgrow.federated.strategy import STRATEGIES, Rounds
+from fedgrow.federated.strategy import STRATEGIES, Rounds, answers_needed
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
 from fedgrow.methods.dual_ligo import global_start
@@ -71,7 +72,7 @@ def resolve(plan: Plan) -> Plan:
     for baseline in plan.baselines:
         settled = plan.model_copy(update={"large": large})
         BASELINES[baseline].check(settled, family, list(shapes.values()))
-    Rounds(plan.strategy.name, len(plan.participants), dict(plan.strategy.options))
+    _strategy(plan)
     for entry in plan.participants:
         if entry.tokenizer is not None:
             load_tokenizer(entry.name, entry.tokenizer)
@@ -99,6 +100,20 @@ def _settled(setting: str, family: Family, shape: Shape, shapes: Mapping[str, Sh
     except ShapeError as error:
         raise ShapeError(f"{setting}.{error}") from None
     return shape
+
+
+def _strategy(plan: Plan) -> None:
+    """Refuse wrong options of the strategy, and rounds that may close with fewer answers than it needs."""
+    name, options = plan.strategy.name, dict(plan.strategy.options)
+    Rounds(name, len(plan.participants), options)
+    fewest = len(taking_part(plan, 1))
+    if any(entry.model is None for entry in plan.participants):  # sites, which may be away
+        fewest = plan.faults.enough(fewest)
+    if fewest < (needed := answers_needed(name, options)):
+        raise FedgrowError(
+            f"strategy {name}: it needs {needed} answers in a round, and one may close with {fewest}; name more "
+            "participants, raise schedule.participation or faults.quorum, or lower num_malicious_nodes"
+        )
 
 
 def _metrics(plan: Plan) -> tuple[str, ...]:

@@ -207,13 +207,14 @@ class Participant(OwnData):
         return Fitted(travels, private, sum(losses) / len(losses), 0)
 
     def _compressed(self, sent: Tensors, given: Mapping[str, Tensor], server_round: int) -> Tensors:
-        """Return what travels of a round; what compression loses of it stays here until the next."""
+        """Return what travels of a round; what compression loses of an array stays here until it is next trained."""
         if self.compression.exact:
             return sent
         last = self.lost.latest(server_round - 1)
         lost = {} if last is None else self.lost.load(last)
-        travels, left = compress(self.compression, sent, given, lost)
-        self.lost.save(server_round, left)
+        turn = {n: t for n, t in lost.items() if self.approach.trains(self.plan, n, server_round)}
+        travels, left = compress(self.compression, sent, given, turn)
+        self.lost.save(server_round, left | {n: t for n, t in lost.items() if n not in turn})
         return travels
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
@@ -328,8 +329,10 @@ class Participant(OwnData):
             when = "while its small model was readied" if prepare else f"in round {server_round}"
             raise FedgrowError(f"participant {self.name}, {when}: {error}") from None
         if fitted.skipped:  # for the participant's eyes only
+            private_folder = self.folder / "private"
+            private_folder.mkdir(parents=True, exist_ok=True)
             emit(
-                self.folder / "private",
+                private_folder,
                 "skipped",
                 participant=self.index,
                 round=server_round,

@@ -24,8 +24,10 @@ class PrivateState:
 
     def latest(self, server_round: int) -> int | None:
         """Return the last round up to this one whose state is on disk, if there is any."""
-        rounds = [int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.safetensors")]
-        return max((r for r in rounds if r <= server_round), default=None)
+        return max((r for r in self._rounds() if r <= server_round), default=None)
+
+    def _rounds(self) -> list[int]:
+        return [int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.safetensors")]
 
     def load(self, server_round: int) -> Tensors:
         """Return the state after a round.
@@ -40,8 +42,9 @@ class PrivateState:
         return read_tensors(self._path(server_round))
 
     def save(self, server_round: int, tensors: Tensors) -> None:
-        """Write the state after a round and forget rounds that no one can ask for again."""
+        """Write the state after a round and forget those that no round that can be asked again begins with."""
         write_tensors(self._path(server_round), tensors)
-        for path in sorted(self.folder.glob("round-*.safetensors")):
-            if int(path.stem.removeprefix("round-")) <= server_round - KEPT:
-                path.unlink()
+        oldest = self.latest(server_round - KEPT + 1)  # perhaps long before: it may have missed rounds
+        for number in self._rounds():
+            if oldest is not None and number < oldest:
+                self._path(number).unlink()

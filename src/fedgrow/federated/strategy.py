@@ -44,7 +44,7 @@ STRATEGIES: dict[str, tuple[type[FedAvg], tuple[str, ...]]] = {
     "Bulyan": (Bulyan, ("num_malicious_nodes",)),
 }
 OF_THE_MEAN = ("FedAvg", "FedAvgM", "FedAdam", "FedAdagrad", "FedYogi")
-# how many participants a strategy needs for so many malicious ones, as its paper says
+# how many answers a strategy needs in a round for so many malicious ones, as its paper says
 NEEDED = {"Krum": (2, 3), "MultiKrum": (2, 3), "Bulyan": (4, 3)}
 
 
@@ -64,13 +64,6 @@ class Rounds:
             if option not in known:
                 raise FedgrowError(
                     f"strategy {name}: it has no option {option!r}; it has {', '.join(known) or 'none'}"
-                )
-        if name in NEEDED:
-            times, more = NEEDED[name]
-            needed = times * int(options.get("num_malicious_nodes", 0)) + more
-            if participants < needed:
-                raise FedgrowError(
-                    f"strategy {name}: it needs {needed} participants, there are {participants}"
                 )
         try:
             self.strategy = kind(**quorum, **options)  # type: ignore[arg-type]
@@ -129,6 +122,12 @@ class Rounds:
             listed = all(name.isdigit() for name in arrays)
             value = [arrays[str(i)] for i in range(len(arrays))] if listed else arrays
             setattr(self.strategy, attribute, value)
+
+
+def answers_needed(name: str, options: Mapping[str, float | int]) -> int:
+    """Return how many answers of a round a strategy needs to withstand as many malicious ones as its options say."""
+    times, more = NEEDED.get(name, (0, 1))
+    return times * int(options.get("num_malicious_nodes", 0)) + more
 
 
 def mean(sent: Mapping[int, Sent]) -> Sent:

@@ -1,0 +1,101 @@
+"""What a participant keeps between rounds: a round asked for again is answered the same, and no update is lost."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+
+from fedgrow.config.resolve import resolve
+from fedgrow.exchange.compression import restore
+from fedgrow.exchange.contract import ARRAYS, CONFIG, GROW
+from fedgrow.exchange.records import to_record
+from fedgrow.exchange.wire import become_server, from_bytes, set_message_id, to_bytes
+from fedgrow.federated import client_app, participant
+from fedgrow.federated.client_app import app
+from fedgrow.federated.participant import Participant
+from fedgrow.runs.folder import RunFolder
+from tests.federation import tiny_plan
+
+TOP_K = {"kind": "top-k", "fraction": 0.1}
+SCHEDULES = {
+    "joint": {"kind": "joint", "rounds": 9, "steps": 2, "participation": 0.34},
+    "two-phase": {"kind": "two-phase", "rounds": 9, "steps": 2, "local_steps": 2, "participation": 0.34},
+}
+
+
+def site(folder, **changes) -> Participant:
+    RunFolder.create(folder / "run", resolve(tiny_plan(**changes)), "local")
+    return Participant(folder / "run", 0)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=list(SCHEDULES))
+def test_a_round_after_missed_ones_is_answered_again_the_same(tmp_path, schedule):
+    one = site(tmp_path, schedule=schedule, compression=TOP_K)
+    one.train_round(one.shared_start, 1)
+    first, again = (one.train_round(one.shared_start, 6) for _ in range(2))
+    for part in ("shared", "private"):
+        before, after = getattr(first, part), getattr(again, part)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_message_asked_again_is_answered_the_same_and_not_carried_out_anew(tmp_path, monkeypatch):
+    one = site(tmp_path)
+    become_server(1)
+    context = Context(
+        1, 1000, {"partition-id": 0}, RecordDict(), {"run": str(one.run.path), "method": "dual-ligo"}
+    )
+    trained = []
+    train_round = Participant.train_round
+    monkeypatch.setattr(Participant, "train_round", lambda *of: trained.append(of[-1]) or train_round(*of))
+
+    def ask(server_round: int, scale: float = 1.0) -> str:
+        arrays = to_record({name: t * scale for name, t in one.shared_start.items()})
+        config = ConfigRecord({"server-round": server_round})
+        content = RecordDict({ARRAYS: arrays, CONFIG: config})
+        asked = Message(content, 1000, GROW, group_id=str(server_round))
+        set_message_id(asked, f"id-{len(trained)}")
+        answer = app(from_bytes(to_bytes(asked)), context)
+        assert answer.metadata.reply_to_message_id == asked.metadata.message_id
+        return answer.content.object_id
+
+    first = ask(1)
+    assert ask(1) == ask(1) == first
+    assert trained == [1]
+    assert ask(1, 1.5) != first
+    ask(2)
+    assert trained == [1, 1, 2]
+    assert ask(1) == first
+    assert trained == [1, 1, 2, 1]
+    client_app.participant.cache_clear()  # a new run may lie at the same place
+    assert ask(1) == first
+    assert trained == [1, 1, 2, 1, 1]
+
+
+def test_what_was_lost_of_an_array_is_kept_until_its_next_turn(tmp_path):
+    """Of arrays that are not in turn the server takes nothing."""
+    turns = [["map/*/V"], ["map/*/U"]]
+    operator = {"kind": "low-rank", "rank": 2, "turns": turns}
+    one = site(tmp_path, operator=operator, compression=TOP_K, schedule={"rounds": 4, "steps": 2})
+    given = one.shared_start
+    for server_round in (1, 2, 3):
+        kept = {} if server_round == 1 else one.lost.load(server_round - 1)
+        read = restore(one.compression, one.train_round(given, server_round).shared, given)
+        left = one.lost.load(server_round)
+        for name in given:
+            in_turn = one.approach.trains(one.plan, name, server_round)
+            assert in_turn or torch.equal(read[name], given[name])
+            assert in_turn or name not in kept or torch.equal(left[name], kept[name])
+        assert any(t.any() for t in left.values())
+        given = read
+
+
+def test_a_step_that_is_skipped_while_the_small_model_is_readied_is_told(tmp_path, monkeypatch):
+    whole = participant.fit
+    monkeypatch.setattr(participant, "fit", lambda *a, **more: replace(whole(*a, **more), skipped=1))
+    one = site(tmp_path, training={"batch_size": 8, "not_finite": "skip"})
+    one.prepare()
+    events = (one.folder / "private" / "events.jsonl").read_text("utf-8")
+    assert '"event": "skipped"' in events
+    assert one.prepared["steps"] == 2
