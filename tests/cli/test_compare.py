@@ -1,7 +1,11 @@
 import json
+from pathlib import Path
 
+from fedgrow.comparison.experiments import experiments, settings
+from fedgrow.config.load import load_study, plan_paths
 from tests.cli.running import refused
 from tests.comparison.studies import METHODS, study
+from tests.e2e.test_shipped_plans import tiny_bert
 
 
 def test_compare_from_the_command_line(tmp_path, run):
@@ -37,3 +41,47 @@ def test_a_wrong_study_is_a_clear_error(tmp_path, run):
 
 def test_a_missing_study_names_the_shipped_ones(run):
     refused(run("compare", "nothing.yaml"), "no such file", "shipped study (digits")
+
+
+def test_another_folder_is_left_alone(tmp_path, run):
+    study(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "report.md").write_text("mine")
+    for way in ([], ["--dry-run"], ["--report"]):
+        refused(run("compare", tmp_path / "study.yaml", "--out", other, *way), "no study's folder")
+    assert [p.name for p in other.iterdir()] == ["report.md"]
+    refused(
+        run("compare", tmp_path / "study.yaml", "--out", tmp_path / "new", "--report"), "there is no study in"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_looks_at_the_data(tmp_path, run):
+    for changes, said in (
+        ({"data.source": "nothere.npz"}, "nothere.npz"),
+        ({"partition": {"kind": "column", "column": "klinik"}}, "klinik"),
+    ):
+        study(tmp_path, set=changes)
+        refused(run("compare", tmp_path / "study.yaml", "--out", tmp_path / "new", "--dry-run"), said)
+
+
+def test_a_path_that_no_plan_uses_is_refused(tmp_path, run):
+    study(tmp_path)
+    refused(
+        run("compare", tmp_path / "study.yaml", "--path", "dta=x", "--dry-run"),
+        "paths.dta: the study uses no such path; it uses none",
+    )
+
+
+def test_the_study_of_the_documentation(tmp_path):
+    """As it stands there, on tiny models and texts."""
+    text = Path("docs/compare.md").read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "study.yaml").write_text(text)
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    tiny_bert(tmp_path / "bert", **shape)
+    (tmp_path / "glosses.parquet").write_bytes(b"")
+    names = plan_paths("text-bert") - {"data"}
+    made = load_study(tmp_path / "study.yaml", [f"paths.{name}={tmp_path / 'bert'}" for name in names])
+    found = [e.name for s in settings(made) for e in experiments(made, s)]
+    assert len(found) == 4 * 2 * 2 * 5

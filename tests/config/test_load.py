@@ -45,9 +45,14 @@ def test_a_control_character_is_refused():
     assert "not valid YAML" in refused("\x00")
 
 
-@pytest.mark.parametrize(("text", "found"), [("", "NoneType"), ("- a\n- b", "list"), ("words", "str")])
+@pytest.mark.parametrize(("text", "found"), [("", "nothing"), ("- a\n- b", "a list"), ("words", "a str")])
 def test_what_is_no_mapping_is_refused(text, found):
     assert f"holds {found}, expected settings" in refused(text)
+
+
+def test_a_key_that_stands_twice_is_refused():
+    assert "not valid YAML at line 3: 'seed' stands twice" in refused("seed: 1\ntask: x\nseed: 2")
+    assert "'a' stands twice" in refused("name: {a: 1, a: 1}")
 
 
 def test_yaml_runs_no_code():

@@ -3,11 +3,15 @@
 import pytest
 from pydantic import ValidationError
 
+from fedgrow.config.plan import PreparePlan
 from tests.config.parsing import VIT, parsed, participants, refusal
 
 WRONG = {
-    "unknown setting": ("nope=3", ["nope", "not permitted", "3"]),
-    "unknown setting of a part": ("training.batchsize=3", ["training.batchsize", "not permitted"]),
+    "unknown setting": ("nope=3", ["nope: no such setting; there are name, seed, task", "(found 3)"]),
+    "unknown setting of a part": (
+        "training.batchsize=3",
+        ["training.batchsize: no such setting, did you mean batch_size; there are batch_size, max_length"],
+    ),
     "unknown axis of a shape": ("large.widht=3", ["large.widht"]),
     "unknown setting of a participant": ("participants.1.nope=3", ["participants.1.nope"]),
     "text for a number": ("schedule.rounds=many", ["schedule.rounds", "integer", "'many'"]),
@@ -99,3 +103,23 @@ def test_head_size_and_ffn_follow_from_the_width():
 def test_a_plan_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         parsed().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "missing"), [("{layers: 3, width: 256}", "heads"), ("{heads: 2}", "layers, width")]
+)
+def test_a_shape_says_what_it_lacks(shape, missing):
+    assert f"large: {missing}: not given; a shape needs layers, width and heads" in refusal(f"large={shape}")
+
+
+def test_a_misspelt_setting_is_told_within_lists_too():
+    assert "participants.0.nam: no such setting, did you mean name" in refusal("participants.0.nam=x")
+
+
+def test_a_path_that_the_plan_does_not_use_is_refused():
+    assert "paths.modles: plan 'tiny' uses no such path; it uses none" in refusal("paths.modles=/x")
+
+
+def test_models_that_come_trained_are_readied_gently():
+    assert PreparePlan().rate(trained=True) == PreparePlan().rate(trained=False) / 10 == 1e-4
+    assert PreparePlan(learning_rate=0.5).rate(trained=True) == 0.5

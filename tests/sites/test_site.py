@@ -225,7 +225,7 @@ WRONG = {
         r"limits.share: 'everything' is unknown; choose from dual-ligo",
     ),
     "plan": ({"plan": "abc"}, r"plan: String should match"),
-    "unknown": ({"limit": {}}, r"limit: Extra inputs are not permitted"),
+    "unknown": ({"limit": {}}, r"limit: no such setting, did you mean limits"),
 }
 
 
