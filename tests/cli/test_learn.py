@@ -111,7 +111,11 @@ def test_a_body_gets_a_head_for_the_task(run, tmp_path, texts):
     assert outcome.code == 0, outcome.stderr
     config = AutoModel.from_pretrained(tmp_path / "out").config
     assert config.label2id == {"even": 0, "odd": 1}
-    assert "Made anew before growth" in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    for said in (card, outcome.stdout):  # its figures before training are a guess, and that is said
+        assert "Made anew, at random: classifier" in said
+        assert "the small model knows nothing of the task yet" in said
+        assert "held-out ones" in said
 
 
 def test_images(run, tmp_path):

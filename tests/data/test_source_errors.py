@@ -34,6 +34,19 @@ def parquet(tmp_path, **columns):
 # sources
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("text;label\na b;x\nc, d;y\n", "separated by semicolons"),
+        ("text;label\na b;x\nc d;y\n", "separated by semicolons"),
+        ("text\tlabel\na b\tx\n", "separated by tabs"),
+        ("", "it holds no rows"),
+    ],
+)
+def test_a_csv_file_that_is_none(tmp_path, text, said):
+    assert said in refused(csv(tmp_path, text))
+
+
 @pytest.mark.parametrize("name", ["gone.csv", "gone.npz", "gone.parquet"])
 def test_missing_file(tmp_path, name):
     assert f"there is no such file ({tmp_path / name})" in refused(tmp_path / name)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED, step_bars
+from fedgrow.cli.progress import INTERRUPTED, step_bars, table_console
 from fedgrow.config.shipped import shipped_studies
 from fedgrow.errors import FedgrowError
 
@@ -123,7 +123,7 @@ def compare(
         print(json.dumps(json.loads(frame.to_json(orient="records")), indent=2, ensure_ascii=False))
     else:
         shown = re.sub(r"^!\[.*\n", "", (folder / "report.md").read_text("utf-8"), flags=re.MULTILINE)
-        Console(width=None if sys.stdout.isatty() else 200).print(Markdown(shown))
+        table_console(200).print(Markdown(shown))
         console.print(
             f"results: {folder}/results.parquet, {folder}/report.html", soft_wrap=True, highlight=False
         )

@@ -4,10 +4,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from fedgrow.cli.app import app
+from fedgrow.cli.progress import table_console
 
 
 @app.command()
@@ -29,11 +29,11 @@ def families(
         }
         print(json.dumps(plain, indent=2))
         return
-    console = Console()
+    console = table_console()
     for name, rows in shown.items():
         view = Table(title=name, title_justify="left")
         for column in rows[0]:
-            view.add_column(column, overflow="fold")
+            view.add_column(column)
         for row in rows[1:]:
             view.add_row(*row)
         console.print(view)

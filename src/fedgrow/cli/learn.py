@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED, step_bars
+from fedgrow.cli.progress import INTERRUPTED, step_bars, table_console
 from fedgrow.errors import FedgrowError
 
 # Errors name the settings of plans; here they are options.
@@ -164,14 +164,15 @@ def _as_options(text: str) -> str:
 
 
 def _show(record: dict[str, Any], out: Path) -> None:
-    from fedgrow.report.learned_card import metric_rows
+    from fedgrow.report.learned_card import caveat, metric_rows
     from fedgrow.report.markdown_table import table
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = table_console()
     console.print(Markdown("\n".join(table(metric_rows(record)))))
     parity = record["parity"]
     console.print(
-        f"\nparity at the start: logits differ by at most {parity['max_abs']:.1e} (declared {parity['declared']})\n"
+        f"\n{caveat(record)}\nparity at the start: logits differ by at most {parity['max_abs']:.1e} "
+        f"(declared {parity['declared']})\n"
         f"grown model: {out}",
         soft_wrap=True,
         highlight=False,

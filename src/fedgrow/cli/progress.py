@@ -1,5 +1,6 @@
 """What the long commands share: a bar with a note on stderr, and the exit code of an interruption."""
 
+import shutil
 import signal
 
 from rich.console import Console
@@ -37,3 +38,8 @@ def step_bars(console: Console, *, as_json: bool) -> Progress:
         transient=not console.is_terminal,
         disable=as_json and not console.is_terminal,
     )
+
+
+def table_console(least: int = 160) -> Console:
+    """Return a console wide enough for tables: a narrow terminal breaks its lines, but no number or word is cut."""
+    return Console(width=max(least, shutil.get_terminal_size().columns))

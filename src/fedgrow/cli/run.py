@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
-from fedgrow.cli.progress import INTERRUPTED, step_bars
+from fedgrow.cli.progress import INTERRUPTED, step_bars, table_console
 from fedgrow.config.plan import Plan
 from fedgrow.federated.simulate import simulate
 from fedgrow.report.markdown import method_rows, participant_rows, verdict
@@ -87,7 +87,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
         "",
         verdict(summary, metric, task.higher_is_better),
     ]
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = table_console()
     console.print(Markdown("\n".join(lines)))
     console.print(
         f"\nGrown models: {out}/participants/NAME/model   report: {out}/report.md",

@@ -78,10 +78,32 @@ def read_csv(source: str) -> Table:
     """Read a CSV file with a header line, UTF-8, all values as strings; only an empty value is null."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-        frame = pd.read_csv(
-            source, dtype=str, keep_default_na=False, na_values=[""], index_col=False, encoding="utf-8-sig"
-        )
+        try:
+            frame = pd.read_csv(
+                source,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
+                index_col=False,
+                encoding="utf-8-sig",
+            )
+        except pd.errors.EmptyDataError:
+            raise FedgrowError("it holds no rows") from None
+        except (pd.errors.ParserError, pd.errors.ParserWarning):
+            _separated_by_commas(source)
+            raise
+    if len(frame.columns) == 1:
+        _separated_by_commas(source)
     return Frame(frame)
+
+
+def _separated_by_commas(source: str) -> None:
+    """Refuse a file whose first line names columns, but with other separators than commas."""
+    with Path(source).open(encoding="utf-8-sig") as file:
+        head = file.readline().rstrip("\r\n")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if separator in head and "," not in head:
+            raise FedgrowError(f"its columns are separated by {name} ({head[:80]!r}); save it with commas")
 
 
 def read_jsonl(source: str) -> Table:

@@ -47,8 +47,8 @@ def split(
     counts = _held_out(np.array([len(g) for g in groups]), test_fraction, rng)
     if not counts.sum():
         raise FedgrowError(
-            f"a shard of {len(indices)} examples has a single one of every label, so none can be held out; "
-            "give this participant more examples (partition.min_examples)"
+            f"a shard of {len(indices)} examples has a single one of every label, so none can be held out; name the "
+            "column of the class, if this is another (data.label), or give more examples (partition.min_examples)"
         )
     test = [int(i) for group, n in zip(groups, counts, strict=True) for i in group[:n]]
     train = [int(i) for group, n in zip(groups, counts, strict=True) for i in group[n:]]

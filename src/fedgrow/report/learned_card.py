@@ -22,6 +22,21 @@ def metric_rows(record: Mapping[str, Any]) -> list[list[str]]:
     return rows + [[name, *(f"{metrics[when][name]:.4f}" for when in columns)] for name in metrics["small"]]
 
 
+def caveat(record: Mapping[str, Any]) -> str:
+    """Say on what the metrics are measured, and which columns are of a head that nothing has been taught yet."""
+    counts = record["examples"]
+    new = ", ".join(record["made_anew"])
+    return (
+        f"Task {record['task']}: {counts['train']:,} examples to train on, metrics on {counts['test']:,} held-out ones."
+        + (
+            f" Made anew, at random: {new}. So the small model knows nothing of the task yet, nor does the grown one at the "
+            "start: compare with the small model trained on (fedgrow simulate, baseline small)."
+            if new
+            else ""
+        )
+    )
+
+
 def learned_card(record: Mapping[str, Any]) -> str:
     """Return the card as Markdown with Hugging Face front matter.
 
@@ -36,11 +51,6 @@ def learned_card(record: Mapping[str, Any]) -> str:
     )
     if steps["finetune"]:
         trained += f", then all weights for {steps['finetune']} steps"
-    made = (
-        f" Made anew before growth, at random: {', '.join(record['made_anew'])}."
-        if record["made_anew"]
-        else ""
-    )
     return "\n".join(
         [
             "---",
@@ -53,13 +63,12 @@ def learned_card(record: Mapping[str, Any]) -> str:
             "",
             f"Parent: {record['model']}, {shape_text(record['small'])}, "
             f"{record['small']['parameters']:,} parameters. Grown to {shape_text(record['grown'])}, "
-            f"{record['grown']['parameters']:,} parameters.{made}",
+            f"{record['grown']['parameters']:,} parameters.",
             "",
-            f"Method: LiGO ({operator['kind']}): {trained}. Task: {record['task']}; batches of "
-            f"{record['training']['batch_size']}, seed {record['seed']}.",
+            f"Method: LiGO ({operator['kind']}): {trained}; batches of "
+            f"{record['training']['batch_size']}, seed {record['seed']}. Data: {record['data']['source']}.",
             "",
-            f"Data: {record['data']['source']}, {record['examples']['train']} "
-            f"examples to train on; metrics on {record['examples']['test']} held-out ones:",
+            caveat(record),
             "",
             *table(metric_rows(record)),
             "",

@@ -198,7 +198,8 @@ class Learning:
         assert plan.data is not None
         examples = load(plan.data, self.task.form, plan.seed)
         seed = derive(plan.seed, DATA)
-        train, test = hold_out(range(len(examples)), examples.labels, plan.data.test_fraction, seed)
+        rows, units = range(len(examples)), examples.units()
+        train, test = hold_out(rows, examples.labels, plan.data.test_fraction, seed, units)
         parts = examples.take(train), examples.take(test)
         codec = self.task.codec(
             Given(plan, plan.participants[0], examples, load_config(self.model), parts[0])
