@@ -15,10 +15,11 @@ from flwr.serverapp import Grid
 
 from fedgrow.approaches import FED_GROW
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PLAN
+from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PARTICIPANT, PLAN
 from fedgrow.exchange.passing import PassingGrid
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.server_app import Federation
+from fedgrow.federated.strategy import metrics_of
 from fedgrow.report.coordinated import report
 from fedgrow.runs.atomic import write_json, write_text
 from fedgrow.runs.events import emit
@@ -26,11 +27,13 @@ from fedgrow.runs.operator import write_operator
 from fedgrow.sites.children import Child, wait_until_listening
 from fedgrow.sites.coordination import Coordination, digest_of, plan_text
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
+from fedgrow.sites.introduction import Introduction
 from fedgrow.sites.status import status_of
 
 SUPERLINK = "from fedgrow.sites.guarded_superlink import main; main()"
 UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
 STATUS_EVERY = 2.0  # seconds
+END_WITHIN = 30.0  # seconds for the sites to hear that it is over
 MOST_RESTARTS = 20  # without a round in between
 
 
@@ -44,14 +47,19 @@ class SiteGrid(PassingGrid):
     def __init__(self, grid: Grid, nodes: list[int]) -> None:
         super().__init__(grid)
         self.nodes = nodes
+        self.introduction: Introduction | None = None
 
     def get_node_ids(self) -> Iterable[int]:
         """Return all participants' nodes."""
         return list(self.nodes)
 
     def get_nodes(self) -> Iterable[NodeInfo]:
-        """Return the nodes that are there."""
-        return list(self._link(self.grid.get_nodes))
+        """Return the nodes that are there; once the plan was shown to all, those of them that took it up."""
+        there = list(self._link(self.grid.get_nodes))
+        if self.introduction is None:
+            return there
+        known = self.introduction.among(int(node.node_id) for node in there)
+        return [node for node in there if int(node.node_id) in known]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Pass on."""
@@ -167,7 +175,7 @@ class Coordinator:
             with serving(self.place, token) as grid:
                 sites = SiteGrid(grid, [self.nodes[name] for name in self.at.plan.names])
                 federation = Federation(sites, self.run.path, FED_GROW.name, self._alive)
-                self._introduce(federation)
+                self._introduce(federation, sites)
                 federation.run()
                 self._end(federation)
                 self._write_results()
@@ -213,17 +221,22 @@ class Coordinator:
                 emit(self.run.path, "waiting", invited=sorted(self.nodes), not_invited=missing)
             sleep(1.0)
 
-    def _introduce(self, federation: Federation) -> None:
-        """Show every site the plan; one that has approved it says so."""
+    def _introduce(self, federation: Federation, sites: SiteGrid) -> None:
+        """Show every site the plan; one that has approved it says so. Who comes late is shown it then."""
         text = plan_text(self.at.plan)
         config = ConfigRecord(
             {"server-round": 0, "experiment": self.at.experiment, "plan": text, "digest": digest_of(text)}
         )
         content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: config})
-        emit(self.run.path, "asked", method=FED_GROW.name, step=PLAN, participants=len(self.nodes))
-        federation.collect(
-            [Message(content, node, PLAN, group_id="0") for node in federation.grid.get_node_ids()]
-        )
+
+        def tell(event: str, **values: Any) -> None:
+            emit(self.run.path, event, method=FED_GROW.name, **values)
+
+        introduction = Introduction(federation.grid, self.at.plan, content, sites.nodes, tell)
+        tell("asked", step=PLAN, participants=len(self.nodes))
+        answers = federation.collect(introduction.messages(sites.nodes))
+        introduction.known |= {sites.nodes[int(metrics_of(a)[PARTICIPANT])] for a in answers}  # type: ignore[arg-type]
+        sites.introduction = introduction
 
     def _end(self, federation: Federation) -> None:
         """Tell the sites that it is over, without waiting long for who does not hear it."""
@@ -231,7 +244,7 @@ class Coordinator:
         messages = [Message(content, node, END, group_id="0") for node in federation.grid.get_node_ids()]
         with contextlib.suppress(LinkLost):
             waiting = set(federation.grid.push_messages(messages))
-            end = monotonic() + 30.0
+            end = monotonic() + END_WITHIN
             while waiting and monotonic() < end:
                 waiting -= {
                     m.metadata.reply_to_message_id for m in federation.grid.pull_messages(sorted(waiting))
