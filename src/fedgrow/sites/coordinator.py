@@ -23,9 +23,10 @@ from fedgrow.federated.strategy import metrics_of
 from fedgrow.report.coordinated import report
 from fedgrow.runs.atomic import write_json, write_text
 from fedgrow.runs.events import emit
+from fedgrow.runs.lock import Lock
 from fedgrow.runs.operator import write_operator
 from fedgrow.sites.children import Child, wait_until_listening
-from fedgrow.sites.coordination import Coordination, digest_of, plan_text
+from fedgrow.sites.coordination import Coordination, digest_of
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
 from fedgrow.sites.introduction import Introduction
 from fedgrow.sites.status import status_of
@@ -106,6 +107,11 @@ class Coordinator:
         Raises:
             FedgrowError: it cannot go on; the text says why, and the folder can be gone on with.
         """
+        with Lock(self.run.path):
+            if self.run.state["state"] != "finished":
+                self._carry_out()
+
+    def _carry_out(self) -> None:
         restarts, at = 0, self._round()
         self.run.note(state="running")
         try:
@@ -176,9 +182,10 @@ class Coordinator:
                 sites = SiteGrid(grid, [self.nodes[name] for name in self.at.plan.names])
                 federation = Federation(sites, self.run.path, FED_GROW.name, self._alive)
                 self._introduce(federation, sites)
-                federation.run()
-                self._end(federation)
-                self._write_results()
+                federation.train()
+                self._write_results()  # now: saving waits for sites, which may have saved and left
+                federation.save()
+                self._end(sites)
         finally:
             self.control.stop_run(run_id)
 
@@ -223,7 +230,7 @@ class Coordinator:
 
     def _introduce(self, federation: Federation, sites: SiteGrid) -> None:
         """Show every site the plan; one that has approved it says so. Who comes late is shown it then."""
-        text = plan_text(self.at.plan)
+        text = self.at.shown
         config = ConfigRecord(
             {"server-round": 0, "experiment": self.at.experiment, "plan": text, "digest": digest_of(text)}
         )
@@ -233,22 +240,29 @@ class Coordinator:
             emit(self.run.path, event, method=FED_GROW.name, **values)
 
         introduction = Introduction(federation.grid, self.at.plan, content, sites.nodes, tell)
-        tell("asked", step=PLAN, participants=len(self.nodes))
-        answers = federation.collect(introduction.messages(sites.nodes))
-        introduction.known |= {sites.nodes[int(metrics_of(a)[PARTICIPANT])] for a in answers}  # type: ignore[arg-type]
+        last = federation.checkpoints.last()
+        if last is None or last.total_up is None:  # else nothing is left to ask: nobody is waited for
+            tell("asked", step=PLAN, participants=len(self.nodes))
+            answers = federation.collect(introduction.messages(sites.nodes))
+            introduction.known |= {sites.nodes[int(metrics_of(a)[PARTICIPANT])] for a in answers}  # type: ignore[arg-type]
         sites.introduction = introduction
 
-    def _end(self, federation: Federation) -> None:
+    def _end(self, sites: SiteGrid) -> None:
         """Tell the sites that it is over, without waiting long for who does not hear it."""
         content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: ConfigRecord({"server-round": 0})})
-        messages = [Message(content, node, END, group_id="0") for node in federation.grid.get_node_ids()]
+        told: set[int] = set()
+        waiting: set[str] = set()
+        end = monotonic() + END_WITHIN
         with contextlib.suppress(LinkLost):
-            waiting = set(federation.grid.push_messages(messages))
-            end = monotonic() + END_WITHIN
-            while waiting and monotonic() < end:
-                waiting -= {
-                    m.metadata.reply_to_message_id for m in federation.grid.pull_messages(sorted(waiting))
-                }
+            while (waiting or len(told) < len(sites.nodes)) and monotonic() < end:
+                there = {int(node.node_id) for node in sites.get_nodes()} - told
+                if there:
+                    waiting |= set(
+                        sites.push_messages([Message(content, n, END, group_id="0") for n in there])
+                    )
+                    told |= there
+                for reply in sites.pull_messages(sorted(waiting)):
+                    waiting.discard(reply.metadata.reply_to_message_id)
                 sleep(0.5)
 
     def _write_results(self) -> None:
