@@ -114,8 +114,10 @@ def test_a_finished_federation_is_not_begun_again(near):
     one = near(faults=SOON)
     one.coordinator().carry_out()
     asked, one.grid.away = len(one.grid.asked), set(SHAPES)
-    one.coordinator().carry_out()
+    again = one.coordinator()
+    again.carry_out()
     assert (one.at.run.state["state"], len(one.grid.asked)) == ("finished", asked)
+    assert again.control is None  # there was no SuperLink
 
 
 def test_a_site_that_begins_again_knows_that_it_has_saved(near):

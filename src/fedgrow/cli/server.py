@@ -27,7 +27,9 @@ def server(
             show_default=False,
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on: 127.0.0.1, or 0.0.0.0 for all.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on: 127.0.0.1, or 0.0.0.0 for all.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port that sites call.")] = 9092,
     names: Annotated[
         list[str] | None,

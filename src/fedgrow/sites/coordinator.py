@@ -4,19 +4,16 @@ Whatever ends the SuperLink or the run, the federation goes on from its last che
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import monotonic, sleep, time
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
-from flwr.proto.node_pb2 import NodeInfo
-from flwr.serverapp import Grid
 
 from fedgrow.approaches import FED_GROW
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PARTICIPANT, PLAN
-from fedgrow.exchange.passing import PassingGrid
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.server_app import Federation
 from fedgrow.federated.strategy import metrics_of
@@ -28,6 +25,7 @@ from fedgrow.runs.operator import write_operator
 from fedgrow.sites.children import Child, wait_until_listening
 from fedgrow.sites.coordination import Coordination, digest_of
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
+from fedgrow.sites.grid import LinkLost, SiteGrid
 from fedgrow.sites.introduction import Introduction
 from fedgrow.sites.status import status_of
 
@@ -36,48 +34,6 @@ UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
 STATUS_EVERY = 2.0  # seconds
 END_WITHIN = 30.0  # seconds for the sites to hear that it is over
 MOST_RESTARTS = 20  # without a round in between
-
-
-class LinkLost(Exception):
-    """The SuperLink, or the run, is gone; the federation can go on with another."""
-
-
-class SiteGrid(PassingGrid):
-    """A run's Grid whose nodes are all the plan's participants, in its order, whether they are there just now or not."""
-
-    def __init__(self, grid: Grid, nodes: list[int]) -> None:
-        super().__init__(grid)
-        self.nodes = nodes
-        self.introduction: Introduction | None = None
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return all participants' nodes."""
-        return list(self.nodes)
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        """Return the nodes that are there; once the plan was shown to all, those of them that took it up."""
-        there = list(self._link(self.grid.get_nodes))
-        if self.introduction is None:
-            return there
-        known = self.introduction.among(int(node.node_id) for node in there)
-        return [node for node in there if int(node.node_id) in known]
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Pass on."""
-        ids = list(self._link(lambda: self.grid.push_messages(list(messages))))
-        if None in ids or not ids:
-            raise LinkLost("the SuperLink did not take a message")
-        return ids
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Pass on."""
-        return list(self._link(lambda: self.grid.pull_messages(list(message_ids))))
-
-    def _link(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except Failure as error:
-            raise LinkLost(f"the SuperLink does not answer ({type(error).__name__})") from None
 
 
 class Coordinator:
@@ -261,7 +217,7 @@ class Coordinator:
                         sites.push_messages([Message(content, n, END, group_id="0") for n in there])
                     )
                     told |= there
-                for reply in sites.pull_messages(sorted(waiting)):
+                for reply in sites.pull_messages(sorted(waiting)) if waiting else ():
                     waiting.discard(reply.metadata.reply_to_message_id)
                 sleep(0.5)
 
