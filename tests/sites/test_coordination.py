@@ -16,9 +16,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def create(folder, *overrides, **more) -> Coordination:
+def create(folder, *overrides, host: str = "127.0.0.1", name: str = "me.example.org", **more) -> Coordination:
     plan = load_plan(folder / "plan.yaml", overrides)
-    return Coordination.create(folder / "out", plan, "127.0.0.1", 9, ["me.example.org"], **more)
+    return Coordination.create(folder / "out", plan, host, 9, [name], **more)
 
 
 WRONG = {
@@ -47,10 +47,41 @@ def test_what_is_made_opens_again(folder):
     made = create(folder)
     again = Coordination.open(folder / "out")
     assert (again.experiment, again.calls) == (made.experiment, "me.example.org:9")
-    assert digest_of(plan_text(again.plan)) == digest_of(plan_text(made.plan))
+    assert digest_of(again.shown) == digest_of(plan_text(made.plan))
     found = status_of(folder / "out")
-    assert (found["state"], found["round"], found["rounds"]) == ("running", 0, 3)
+    assert (found["state"], found["round"], found["rounds"]) == ("not running", 0, 3)
     assert not any(site["invited"] or site["online"] for site in found["sites"].values())
+
+
+def test_sites_are_shown_the_same_text_by_a_later_fedgrow(folder, monkeypatch):
+    made = create(folder)
+    monkeypatch.setattr("fedgrow.sites.coordination.plan_text", lambda plan: "a new setting")
+    again = Coordination.open(folder / "out")
+    assert again.shown == made.shown == plan_text(made.plan)
+    (again.folder / "shown.json").unlink()
+    with pytest.raises(FedgrowError, match=r"shown\.json: it cannot be read"):
+        Coordination.open(folder / "out").shown  # noqa: B018
+
+
+@pytest.mark.parametrize("host", ["localhost", "10.0.0.5", "::", "example.org", ""])
+def test_an_address_that_the_coordinator_does_not_call_is_refused(folder, host):
+    with pytest.raises(FedgrowError, match=rf"--host {host}: expected 127\.0\.0\.1 or 0\.0\.0\.0"):
+        create(folder, host=host)
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["me.example.org:9092", "https://me", "bücher.example", "a" * 64, "", "me_too", "a b", "*.org"]
+)
+def test_a_name_that_no_site_can_call_is_refused(folder, name):
+    with pytest.raises(FedgrowError, match=r"--name .*: expected a host's name or an address"):
+        create(folder, name=name)
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("name", [f"{'a' * 40}.{'b' * 40}.example.org", "10.0.0.5", "2001:db8::1", "me"])
+def test_names_that_sites_can_call_are_taken(folder, name):
+    assert (create(folder, name=name).certificates / "server.crt").is_file()
 
 
 def test_a_site_is_invited_once_by_one_key_of_its_own(folder):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
@@ -12,14 +13,16 @@ from fedgrow.config.resolve import resolve
 from fedgrow.config.site import load_site
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN
-from fedgrow.exchange.records import to_record
+from fedgrow.exchange.records import from_record, to_record
 from fedgrow.exchange.wire import become_server, to_bytes
 from fedgrow.federated.client_app import SiteError
+from fedgrow.federated.simulate import forget
 from fedgrow.methods.dual_ligo import global_start
 from fedgrow.runs.atomic import read_json, read_tensors
 from fedgrow.sites.coordination import digest_of, plan_text
 from fedgrow.sites.ledger import verify
-from fedgrow.sites.site import Refused, Site
+from fedgrow.sites.limits import Refused
+from fedgrow.sites.site import Site
 from tests.sites.making import write_all, write_yaml
 from tests.sites.private import leaks
 
@@ -187,6 +190,48 @@ def test_what_is_private_is_found_where_it_leaked(folder, sent_as):
     assert leaks(folder, at)[0] == [f"ada: {name}"]
 
 
+def test_data_that_changed_since_the_approval_is_refused(folder):
+    site(folder).answer(shown(folder))
+    with np.load(folder / "ada.npz") as data:
+        fewer = {name: array[:40] for name, array in data.items()}
+    np.savez(folder / "ada.npz", **fewer)
+    for one, again in ((site(folder), shown(folder)), (site(folder), message("train.prepare"))):
+        forget()  # as another process would
+        with pytest.raises(SiteError):
+            one.answer(again)
+        assert "the data is not what it was when the plan was approved" in str(one.refused)
+
+
+def test_an_approval_that_could_not_be_written_leaves_nothing_begun(folder, monkeypatch):
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    one = site(folder)
+    monkeypatch.setattr("fedgrow.sites.site.write_json", full)
+    with pytest.raises(SiteError):
+        one.answer(shown(folder))
+    monkeypatch.undo()
+    assert not (folder / "site-ada" / "experiments" / "tiny-1").exists()
+    one.answer(shown(folder))
+    approved = read_json(folder / "site-ada" / "experiments" / "tiny-1" / "approved.json")
+    assert approved["digest"] == shown(folder).content["config"]["digest"]
+
+
+def test_a_site_has_saved_until_it_takes_up_another_plan(folder):
+    one = site(folder)
+    one.answer(shown(folder))
+    one.answer(message("train.prepare"))
+    for round_ in (1, 2, 3):
+        one.answer(message("train.grow", config={"server-round": round_}, arrays=start(folder)))
+    assert not one.saved
+    one.answer(message("query.save", config={"server-round": 3}, arrays=start(folder)))
+    assert one.saved
+    one.answer(shown(folder, run=8))  # the same, in another run
+    assert one.saved
+    one.answer(shown(folder, run=9, experiment="tiny-2", seed=1))
+    assert not one.saved
+
+
 def test_nothing_leaves_without_the_ledger(folder, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
@@ -207,14 +252,106 @@ def test_limits_hold_after_the_approval_too(folder):
     assert "limits.hours allows 168" in str(one.refused)
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_plan_is_not_begun_anew_under_another_name(folder, pinned):
+    digest = shown(folder).content["config"]["digest"]
+    one = site(folder, **({"plan": digest} if pinned else {}))
+    one.answer(shown(folder))
+    with pytest.raises(SiteError):
+        one.answer(shown(folder, run=8, experiment="tiny-2"))
+    assert "tiny-2: this plan was approved as tiny-1, once" in str(one.refused)
+    assert [path.name for path in (folder / "site-ada" / "experiments").iterdir()] == ["tiny-1"]
+
+
+def test_rounds_are_counted_over_all_experiments(folder):
+    one = site(folder, limits={"rounds": 4})
+    one.answer(shown(folder))
+    one.answer(message("train.prepare"))
+    for round_ in (1, 2, 2):
+        one.answer(message("train.grow", config={"server-round": round_}, arrays=start(folder)))
+    with pytest.raises(SiteError):
+        one.answer(shown(folder, run=8, experiment="tiny-2", seed=1))
+    assert "3 rounds; limits.rounds allows 4, of which 2 are used" in str(one.refused)
+
+
+def test_experiments_at_a_time_share_the_rounds(folder):
+    one = site(folder, limits={"rounds": 3})
+    for run, name in ((7, "tiny-1"), (8, "tiny-2")):
+        one.answer(shown(folder, run=run, experiment=name, seed=run))
+        one.answer(message("train.prepare", run=run))
+    for run, round_ in ((7, 1), (8, 1), (8, 2)):
+        one.answer(message("train.grow", run, {"server-round": round_}, start(folder)))
+    with pytest.raises(SiteError):
+        one.answer(message("train.grow", 7, {"server-round": 2}, start(folder)))
+    assert "limits.rounds: 3 rounds were taken part in" in str(one.refused)
+
+
+def test_hours_are_counted_from_the_first_approval(folder):
+    one = site(folder)
+    one.answer(shown(folder))
+    path = folder / "site-ada" / "experiments" / "tiny-1" / "approved.json"
+    path.write_text(json.dumps(read_json(path) | {"time": 0}))
+    with pytest.raises(SiteError):
+        one.answer(shown(folder, run=8, experiment="tiny-2", seed=1))
+    assert "limits.hours allows 168" in str(one.refused)
+
+
+def start(folder, more: float = 0.0) -> ArrayRecord:
+    """Return arrays that a round may begin with."""
+    arrays = global_start(resolve(load_plan(folder / "plan.yaml")), families()["vit"])
+    return to_record({name: array + more for name, array in arrays.items()})
+
+
+def test_a_round_is_answered_again_with_the_same_arrays_only(folder):
+    one = site(folder)
+    one.answer(shown(folder))
+    one.answer(message("train.prepare"))
+    config = {"server-round": 1}
+    first = one.answer(message("train.grow", config=config, arrays=start(folder)))
+    two = site(folder)  # begun again
+    two.answer(shown(folder, run=8))
+    again = two.answer(message("train.grow", 8, config, start(folder)))
+    assert from_record(again.content["arrays"]).keys() == from_record(first.content["arrays"]).keys()
+    for name, array in from_record(first.content["arrays"]).items():
+        assert array.equal(from_record(again.content["arrays"])[name])
+    with pytest.raises(SiteError):
+        two.answer(message("train.grow", 8, config, start(folder, 0.5)))
+    assert "round 1 was asked for before, with other arrays" in str(two.refused)
+
+
+def test_few_sets_of_arrays_are_evaluated_for_a_round(folder):
+    one = site(folder)
+    one.answer(shown(folder))
+    one.answer(message("train.prepare"))
+    one.answer(message("train.grow", config={"server-round": 1}, arrays=start(folder)))
+    for more in (0.0, 0.1, 0.1, 0.2, 0.0):
+        one.answer(message("evaluate.grow", config={"server-round": 1}, arrays=start(folder, more)))
+    with pytest.raises(SiteError):
+        one.answer(message("evaluate.grow", config={"server-round": 1}, arrays=start(folder, 0.3)))
+    assert "with other arrays" in str(one.refused)
+
+
+@pytest.mark.parametrize("round_", [-1, 0, 4])
+def test_a_round_that_is_not_the_plans_is_refused(folder, round_):
+    one = site(folder)
+    one.answer(shown(folder, faults={"mode": "quorum"}))
+    one.answer(message("train.prepare"))
+    with pytest.raises(SiteError):
+        one.answer(message("train.grow", config={"server-round": round_}, arrays=start(folder)))
+    assert f"round {round_} is none of the plan's 3" in str(one.refused)
+
+
 def test_a_message_beyond_the_agreed_bytes_does_not_leave(folder):
     one = site(folder)
-    most = len(to_bytes(one.answer(shown(folder)))) + 100
+    most = len(to_bytes(one.answer(shown(folder)))) + 90
     two = site(folder, limits={"megabytes": most / 1e6})
     with pytest.raises(SiteError):
         two.answer(message("train.prepare"))
     assert "limits.megabytes" in str(two.refused)
     assert len(verify(folder / "site-ada" / "experiments" / "tiny-1" / "ledger.jsonl")) == 1
+    with pytest.raises(SiteError):  # nor in another experiment
+        site(folder).answer(shown(folder, run=8, experiment="tiny-2", seed=1))
+    assert not (folder / "site-ada" / "experiments" / "tiny-2" / "ledger.jsonl").exists()
 
 
 WRONG = {

@@ -21,7 +21,7 @@ def invite(
 
     The server takes the key up at once, running or not.
     """
-    from fedgrow.sites.coordination import Coordination, digest_of, plan_text
+    from fedgrow.sites.coordination import Coordination, digest_of
 
     at = Coordination.open(out)
     file = Path(key)
@@ -37,5 +37,5 @@ def invite(
         f"  name: {name}\n"
         f"  coordinator: {at.calls}\n"
         "  certificate: ca.crt\n"
-        f"  plan: {digest_of(plan_text(at.plan))}    # or leave it out, and be asked"
+        f"  plan: {digest_of(at.shown)}    # or leave it out, and be asked"
     )

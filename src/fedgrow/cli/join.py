@@ -36,8 +36,8 @@ def join(
     """Take part in a federation: show the plan for approval once, train, and end with a large model of one's own.
 
     Nothing leaves but what the plan lists; every message that leaves is in the ledger (`fedgrow audit`). Nothing that
-    the coordinator sends is run. The same command goes on after an interruption. Exit code 3: the plan, or a limit of
-    the site's own, was refused.
+    the coordinator sends is run. The same command goes on after an interruption. Exit code 3: the plan, a limit of
+    the site's own, or changed data was refused.
     """
     from fedgrow.config.site import load_site
     from fedgrow.sites.certificates import make_key

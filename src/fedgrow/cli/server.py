@@ -27,7 +27,9 @@ def server(
             show_default=False,
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on: 127.0.0.1, or 0.0.0.0 for all.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port that sites call.")] = 9092,
     names: Annotated[
         list[str] | None,
@@ -66,7 +68,7 @@ def server(
     from fedgrow.cli.run import Bars
     from fedgrow.config.load import load_plan
     from fedgrow.runs.events import listen, stop_listening
-    from fedgrow.sites.coordination import Coordination, digest_of, plan_text
+    from fedgrow.sites.coordination import Coordination, digest_of
     from fedgrow.sites.coordinator import Coordinator
 
     if resume:
@@ -84,7 +86,7 @@ def server(
     console = Console(stderr=True)
     path = at.run.path
     console.print(
-        f"{at.experiment}: sites call {at.calls}; plan {digest_of(plan_text(at.plan))}\n"
+        f"{at.experiment}: sites call {at.calls}; plan {digest_of(at.shown)}\n"
         f"invite sites with: fedgrow invite NAME --key FILE --out {path}",
         soft_wrap=True,
         highlight=False,

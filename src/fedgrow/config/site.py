@@ -15,12 +15,12 @@ ADDRESS = r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$"
 
 
 class LimitsPlan(Frozen):
-    """What a site agrees to; a plan that asks for more is refused."""
+    """What a site agrees to, of all experiments in its folder together; a plan that asks for more is refused."""
 
     share: tuple[str, ...] = Field(("dual-ligo",), description="approaches of which anything may leave")
     rounds: PositiveInt = 100
     hours: PositiveFloat = Field(
-        7 * 24.0, description="from the approval to the last round that is taken part in"
+        7 * 24.0, description="from the first approval to the last round that is taken part in"
     )
     megabytes: PositiveFloat = Field(1000.0, description="of all messages that leave")
 

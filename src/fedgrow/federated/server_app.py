@@ -100,6 +100,11 @@ class Federation:
 
     def run(self) -> None:
         """Run all that is left to do."""
+        self.train()
+        self.save()
+
+    def train(self) -> None:
+        """Run the rounds that are left."""
         total = self.plan.schedule.rounds
         self._wait_for_nodes()
         last = self.checkpoints.last()
@@ -111,9 +116,13 @@ class Federation:
             self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
         while last.server_round < total:
             last = self._round(last.server_round + 1, to_record(last.arrays))
-        keeps = self.run_folder.state.get("models", True)
+
+    def save(self) -> None:
+        """Have everyone's grown model saved, unless that is done."""
+        last, keeps = self.checkpoints.last(), self.run_folder.state.get("models", True)
+        assert last is not None
         if self.approach is FED_GROW and keeps and last.total_up is None:
-            self._ask(SAVE, total, to_record(last.arrays))
+            self._ask(SAVE, last.server_round, to_record(last.arrays))
             self.checkpoints.write(replace(last, total_up=self.grid.up, total_down=self.grid.down))
             self._emit("saved")
 

@@ -16,6 +16,7 @@ from fedgrow.report.summary import write_results
 from fedgrow.runs.atomic import read_json
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder, forget_sources
+from fedgrow.runs.lock import Lock
 from fedgrow.training.flops import forget_counts
 
 ENGINES = ("local", "ray")
@@ -37,7 +38,8 @@ def simulate(
         What ``summary.json`` holds.
 
     Raises:
-        FedgrowError: the plan, the data or a model is wrong, or a participant failed; the text says why.
+        FedgrowError: the plan, the data or a model is wrong, a participant failed, or another process is at work in the
+            folder; the text says why.
     """
     if engine not in ENGINES:
         raise FedgrowError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
@@ -45,6 +47,11 @@ def simulate(
     run = _open_or_create(plan, out, engine, resume)
     if run.state["state"] == "finished" and (run.path / "summary.json").is_file():
         return read_json(run.path / "summary.json")
+    with Lock(run.path):
+        return _carry_out(run, engine, tap)
+
+
+def _carry_out(run: RunFolder, engine: str, tap: Tap | None) -> dict[str, Any]:
     run.note(state="running", engine=engine)
     began = time.time()
     try:

@@ -68,6 +68,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """Read text.
+
+    Raises:
+        FedgrowError: the file is missing or damaged.
+    """
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
 def read_json(path: Path) -> Any:
     """Read JSON.
 

@@ -1,5 +1,6 @@
 """The run folder's layout, its creation, and its state."""
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -37,15 +38,17 @@ class RunFolder:
 
     Layout: ``plan.yaml`` (resolved), ``partition.json``, ``environment.json``, ``run.json`` (state), ``events.jsonl``,
     ``rounds/``, ``operator/``, ``participants/NAME/`` (``private/`` never leaves it), ``baselines/``, ``report.md``,
-    ``summary.json``; the last two exist only once the run is finished.
+    ``summary.json``; the last two exist only once the run is finished. ``.lock``: of the process at work.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
 
     @classmethod
-    def create(cls, path: Path, plan: Plan, engine: str) -> "RunFolder":
-        """Check the data, deal it out, and make the folder, whole or not at all.
+    def create(
+        cls, path: Path, plan: Plan, engine: str, more: Callable[[Path], None] = lambda _: None
+    ) -> "RunFolder":
+        """Check the data, deal it out, and make the folder, whole or not at all; ``more`` writes what else belongs in it.
 
         Raises:
             FedgrowError: the folder is not empty or cannot be made, or the data does not fit the plan.
@@ -64,6 +67,7 @@ class RunFolder:
             write_json(folder / "partition.json", shared.to_json())
             write_json(folder / "environment.json", environment())
             write_json(folder / "run.json", {"state": "running", "engine": engine, "data": data})
+            more(folder)
 
         try:
             path.resolve().parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,10 @@
 """Certificates of a coordinator and keys of sites, as Flower takes them: TLS with an own authority, NIST P-384 keys."""
 
+import contextlib
 import datetime
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,20 @@ from fedgrow.runs.atomic import write_bytes
 
 YEARS = 2
 LOCAL = ("localhost", "127.0.0.1")
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Check that sites can call the coordinator by these names.
+
+    Raises:
+        FedgrowError: one is neither a host's name nor an address.
+    """
+    for name in names:
+        if not _is_address(name) and not (len(name) <= 253 and re.fullmatch(rf"{LABEL}(\.{LABEL})*", name)):
+            raise FedgrowError(
+                f"--name {name!r}: expected a host's name or an address as sites call it, without a port"
+            )
 
 
 def make_certificates(folder: Path, names: Sequence[str]) -> None:
@@ -36,7 +52,7 @@ def make_certificates(folder: Path, names: Sequence[str]) -> None:
         .sign(authority, hashes.SHA384())
     )
     key = ec.generate_private_key(ec.SECP384R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, [*names, *LOCAL][0])])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fedgrow coordinator")])
     own = dict.fromkeys([*names, *LOCAL])
     server = (
         _certificate(subject, issuer, key.public_key())
@@ -84,10 +100,14 @@ def _usage(*, certificates: bool) -> x509.KeyUsage:
 
 
 def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
+    return x509.IPAddress(ipaddress.ip_address(name)) if _is_address(name) else x509.DNSName(name)
+
+
+def _is_address(name: str) -> bool:
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name)
+        return True
+    return False
 
 
 def make_key(path: Path) -> str:

@@ -13,14 +13,16 @@ from pydantic import Field
 from fedgrow.config.plan import NAME, Frozen, Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import read_record, write_json, write_text
+from fedgrow.runs.atomic import read_record, read_text, write_json, write_text
 from fedgrow.runs.folder import RunFolder
-from fedgrow.sites.certificates import make_certificates, read_public_key, write_private
+from fedgrow.sites.certificates import check_names, make_certificates, read_public_key, write_private
 
 __all__ = ["NAME", "Coordination", "digest_of", "plan_text"]
 
 
 CERTIFICATES = ("ca.crt", "server.crt", "server.key")
+HOSTS = ("127.0.0.1", "0.0.0.0")  # the coordinator itself calls 127.0.0.1
+SHOWN = "shown.json"
 
 
 class Record(Frozen):
@@ -35,8 +37,9 @@ class Record(Frozen):
 class Coordination:
     """A coordinator's folder: an ordinary run folder, with ``coordinator/`` for what only it has.
 
-    Layout of ``coordinator/``: ``coordinator.json`` (experiment, address), ``certificates/`` (``ca.crt`` is for the
-    sites), ``sites/NAME.pub``, ``private/`` (secret, Flower's database and logs), ``status.json``.
+    Layout of ``coordinator/``: ``coordinator.json`` (experiment, address), ``shown.json`` (the plan, to the byte as sites
+    are shown it), ``certificates/`` (``ca.crt`` is for the sites), ``sites/NAME.pub``, ``private/`` (secret, Flower's
+    database and logs), ``status.json``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +69,7 @@ class Coordination:
             certificates: a folder with ``ca.crt``, ``server.crt`` and ``server.key`` to take; None makes them.
 
         Raises:
-            FedgrowError: the plan is not one for sites, or the folder is not empty.
+            FedgrowError: the plan is not one for sites, an address or a name is none, or the folder is not empty.
         """
         for entry in plan.participants:
             brought = [n for n in ("model", "data", "tokenizer", "prepare") if getattr(entry, n) is not None]
@@ -78,6 +81,11 @@ class Coordination:
             raise FedgrowError("data: sites bring their own, named in their own files; leave it out")
         if plan.baselines:
             raise FedgrowError("baselines: they are for `fedgrow simulate`; leave them out")
+        if host not in HOSTS:
+            raise FedgrowError(
+                f"--host {host}: expected {' or '.join(HOSTS)} (all addresses: a firewall says who may call)"
+            )
+        check_names(names)
         if certificates is not None:
             _check_whole(certificates)
         run = RunFolder.create(path, resolve(plan), "sites")
@@ -90,6 +98,7 @@ class Coordination:
         write_private(self.secret, secrets.token_hex(32).encode())
         (self.folder / "sites").mkdir()
         experiment = f"{plan.name[:40]}-{secrets.token_hex(4)}"
+        write_text(self.folder / SHOWN, plan_text(self.plan))
         record = {"experiment": experiment, "host": host, "port": port, "names": list(names)}
         write_json(self.folder / "coordinator.json", record)
         return self
@@ -127,6 +136,15 @@ class Coordination:
     def plan(self) -> Plan:
         """The plan that sites are shown."""
         return self.run.plan
+
+    @cached_property
+    def shown(self) -> str:
+        """The plan's text as it was first shown: sites have approved its digest, whatever a later fedgrow would write.
+
+        Raises:
+            FedgrowError: it cannot be read.
+        """
+        return read_text(self.folder / SHOWN)
 
     @property
     def calls(self) -> str:

@@ -4,71 +4,36 @@ Whatever ends the SuperLink or the run, the federation goes on from its last che
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import monotonic, sleep, time
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
-from flwr.proto.node_pb2 import NodeInfo
-from flwr.serverapp import Grid
 
 from fedgrow.approaches import FED_GROW
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PLAN
-from fedgrow.exchange.passing import PassingGrid
+from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PARTICIPANT, PLAN
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.server_app import Federation
+from fedgrow.federated.strategy import metrics_of
 from fedgrow.report.coordinated import report
 from fedgrow.runs.atomic import write_json, write_text
 from fedgrow.runs.events import emit
+from fedgrow.runs.lock import Lock
 from fedgrow.runs.operator import write_operator
 from fedgrow.sites.children import Child, wait_until_listening
-from fedgrow.sites.coordination import Coordination, digest_of, plan_text
+from fedgrow.sites.coordination import Coordination, digest_of
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
+from fedgrow.sites.grid import LinkLost, SiteGrid
+from fedgrow.sites.introduction import Introduction
 from fedgrow.sites.status import status_of
 
 SUPERLINK = "from fedgrow.sites.guarded_superlink import main; main()"
 UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
 STATUS_EVERY = 2.0  # seconds
+END_WITHIN = 30.0  # seconds for the sites to hear that it is over
 MOST_RESTARTS = 20  # without a round in between
-
-
-class LinkLost(Exception):
-    """The SuperLink, or the run, is gone; the federation can go on with another."""
-
-
-class SiteGrid(PassingGrid):
-    """A run's Grid whose nodes are all the plan's participants, in its order, whether they are there just now or not."""
-
-    def __init__(self, grid: Grid, nodes: list[int]) -> None:
-        super().__init__(grid)
-        self.nodes = nodes
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return all participants' nodes."""
-        return list(self.nodes)
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        """Return the nodes that are there."""
-        return list(self._link(self.grid.get_nodes))
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Pass on."""
-        ids = list(self._link(lambda: self.grid.push_messages(list(messages))))
-        if None in ids or not ids:
-            raise LinkLost("the SuperLink did not take a message")
-        return ids
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Pass on."""
-        return list(self._link(lambda: self.grid.pull_messages(list(message_ids))))
-
-    def _link(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except Failure as error:
-            raise LinkLost(f"the SuperLink does not answer ({type(error).__name__})") from None
 
 
 class Coordinator:
@@ -98,6 +63,11 @@ class Coordinator:
         Raises:
             FedgrowError: it cannot go on; the text says why, and the folder can be gone on with.
         """
+        with Lock(self.run.path):
+            if self.run.state["state"] != "finished":
+                self._carry_out()
+
+    def _carry_out(self) -> None:
         restarts, at = 0, self._round()
         self.run.note(state="running")
         try:
@@ -167,10 +137,11 @@ class Coordinator:
             with serving(self.place, token) as grid:
                 sites = SiteGrid(grid, [self.nodes[name] for name in self.at.plan.names])
                 federation = Federation(sites, self.run.path, FED_GROW.name, self._alive)
-                self._introduce(federation)
-                federation.run()
-                self._end(federation)
-                self._write_results()
+                self._introduce(federation, sites)
+                federation.train()
+                self._write_results()  # now: saving waits for sites, which may have saved and left
+                federation.save()
+                self._end(sites)
         finally:
             self.control.stop_run(run_id)
 
@@ -213,29 +184,41 @@ class Coordinator:
                 emit(self.run.path, "waiting", invited=sorted(self.nodes), not_invited=missing)
             sleep(1.0)
 
-    def _introduce(self, federation: Federation) -> None:
-        """Show every site the plan; one that has approved it says so."""
-        text = plan_text(self.at.plan)
+    def _introduce(self, federation: Federation, sites: SiteGrid) -> None:
+        """Show every site the plan; one that has approved it says so. Who comes late is shown it then."""
+        text = self.at.shown
         config = ConfigRecord(
             {"server-round": 0, "experiment": self.at.experiment, "plan": text, "digest": digest_of(text)}
         )
         content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: config})
-        emit(self.run.path, "asked", method=FED_GROW.name, step=PLAN, participants=len(self.nodes))
-        federation.collect(
-            [Message(content, node, PLAN, group_id="0") for node in federation.grid.get_node_ids()]
-        )
 
-    def _end(self, federation: Federation) -> None:
+        def tell(event: str, **values: Any) -> None:
+            emit(self.run.path, event, method=FED_GROW.name, **values)
+
+        introduction = Introduction(federation.grid, self.at.plan, content, sites.nodes, tell)
+        last = federation.checkpoints.last()
+        if last is None or last.total_up is None:  # else nothing is left to ask: nobody is waited for
+            tell("asked", step=PLAN, participants=len(self.nodes))
+            answers = federation.collect(introduction.messages(sites.nodes))
+            introduction.known |= {sites.nodes[int(metrics_of(a)[PARTICIPANT])] for a in answers}  # type: ignore[arg-type]
+        sites.introduction = introduction
+
+    def _end(self, sites: SiteGrid) -> None:
         """Tell the sites that it is over, without waiting long for who does not hear it."""
         content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: ConfigRecord({"server-round": 0})})
-        messages = [Message(content, node, END, group_id="0") for node in federation.grid.get_node_ids()]
+        told: set[int] = set()
+        waiting: set[str] = set()
+        end = monotonic() + END_WITHIN
         with contextlib.suppress(LinkLost):
-            waiting = set(federation.grid.push_messages(messages))
-            end = monotonic() + 30.0
-            while waiting and monotonic() < end:
-                waiting -= {
-                    m.metadata.reply_to_message_id for m in federation.grid.pull_messages(sorted(waiting))
-                }
+            while (waiting or len(told) < len(sites.nodes)) and monotonic() < end:
+                there = {int(node.node_id) for node in sites.get_nodes()} - told
+                if there:
+                    waiting |= set(
+                        sites.push_messages([Message(content, n, END, group_id="0") for n in there])
+                    )
+                    told |= there
+                for reply in sites.pull_messages(sorted(waiting)) if waiting else ():
+                    waiting.discard(reply.metadata.reply_to_message_id)
                 sleep(0.5)
 
     def _write_results(self) -> None:

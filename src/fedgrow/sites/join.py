@@ -10,11 +10,13 @@ from flwr.app import Message
 
 from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
+from fedgrow.runs.lock import Lock
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.clock import ahead, told
 from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, supernode_arguments
-from fedgrow.sites.site import Approve, Refused, Site
+from fedgrow.sites.limits import Refused
+from fedgrow.sites.site import Approve, Site
 
 SUPERNODE = "from flwr.supernode.cli import flower_supernode; flower_supernode()"
 UP_WITHIN = 60.0  # seconds for the SuperNode to listen
@@ -37,12 +39,16 @@ class Join:
         approve: asked once for a plan.
         tell: told, in words, of what happens.
         wait: seconds without any task after which it gives up.
+
+    Raises:
+        FedgrowError: another process is at work in the site's folder.
     """
 
     def __init__(self, settings: SitePlan, approve: Approve, tell: Tell, wait: float) -> None:
         self.settings, self.tell, self.wait = settings, tell, wait
         self.folder = Path(settings.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = Lock(self.folder)  # before anything is written
         self.key = self.folder / "private" / "key"
         self.public_key = make_key(self.key)
         self.secret = self.folder / "private" / "secret"
@@ -56,6 +62,12 @@ class Join:
             Refused: the site does not take part, or no longer.
             FedgrowError: no task came for as long as it waits.
         """
+        with self.lock:
+            if self.site.saved:
+                self.tell(f"the model is there already; this ends after {AFTER_SAVED:.0f} s without a word")
+            self._carry_out()
+
+    def _carry_out(self) -> None:
         heard = monotonic()
         while not self._over(heard):
             with self._supernode() as (child, place):

@@ -9,6 +9,7 @@ from typing import Any
 from flwr.app import Message
 
 from fedgrow.errors import FedgrowError
+from fedgrow.exchange.contract import PLAN
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.runs.atomic import append_line
 
@@ -20,6 +21,9 @@ class Ledger:
 
     A line says when, in answer to what, which arrays (names, types, shapes), which metrics, how many bytes, and their
     SHA-256; ``before`` is the hash of the line before. It is on disk before the message is handed on.
+
+    Attributes:
+        last: the type of the last message that was answered, but for those that show the plan.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,6 +33,7 @@ class Ledger:
         self.entries = len(lines)
         self.head: str = lines[-1]["hash"] if lines else FIRST
         self.bytes = sum(line["bytes"] for line in lines)
+        self.last: str = next((line["to"] for line in reversed(lines) if _answers(line)), "")
 
     def enter(self, reply: Message, server_round: int) -> dict[str, Any]:
         """Enter a message that is about to leave.
@@ -71,6 +76,7 @@ class Ledger:
                 f"ledger {self.path} cannot be written ({error}); nothing leaves without it"
             ) from None
         self.head, self.entries, self.bytes = line["hash"], line["entry"], self.bytes + len(data)
+        self.last = line["to"] if _answers(line) else self.last
         return line
 
     def _cut(self) -> None:
@@ -107,6 +113,10 @@ def verify(path: Path) -> list[dict[str, Any]]:
         before = line["hash"]
         lines.append(line)
     return lines
+
+
+def _answers(line: dict[str, Any]) -> bool:
+    return "error" not in line and line["to"] != PLAN
 
 
 def _hash(entry: dict[str, Any]) -> str:

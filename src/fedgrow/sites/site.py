@@ -25,20 +25,17 @@ from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, S
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError, participant, write_log_at
 from fedgrow.federated.client_app import app as client_app
-from fedgrow.runs.atomic import read_json, write_json
+from fedgrow.runs.atomic import read_json, write_json, write_text
 from fedgrow.runs.events import emit
-from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.folder import RunFolder, data_digests
 from fedgrow.sites.coordination import NAME, digest_of
 from fedgrow.sites.flower import failed
 from fedgrow.sites.ledger import Ledger
+from fedgrow.sites.limits import APPROVED, Limits, Refused
 
 LEDGER = "ledger.jsonl"  # of an experiment; in the site's folder: of answers that belong to none
 Approve = Callable[[Plan, str], bool]
 """Asked once for a plan and its digest: does this site take part?"""
-
-
-class Refused(FedgrowError):
-    """The site does not take part, or no longer: the plan or a limit says so."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,16 @@ class Site:
     def __init__(self, settings: SitePlan, approve: Approve) -> None:
         self.settings, self.approve = settings, approve
         self.folder = Path(settings.folder)
+        self.limits = Limits(settings.limits, self.folder)
         self._ledgers: dict[Path, Ledger] = {}
-        self.ended = self.saved = False
+        self._opened: dict[Path, Experiment] = {}
+        self.ended = False
         self.refused: Refused | None = None
+        names = list(self._runs().values())
+        self.saved = (
+            bool(names) and self._ledger(self.folder / "experiments" / names[-1] / LEDGER).last == SAVE
+        )
+        self._left()  # a ledger that is not whole is told at once
 
     def reply(self, message: Message) -> Message:
         """Answer a message; where that fails, say so and no more. Both are in a ledger before they leave.
@@ -101,7 +105,7 @@ class Site:
                 experiment = self._take_up(message)
             else:
                 experiment = self._experiment(message.metadata.run_id)
-                self._within_limits(experiment, round_)
+                self.limits.check_asked(experiment.run.path, experiment.run.plan, message, round_)
         except SiteError:
             raise
         except Exception as error:
@@ -112,14 +116,14 @@ class Site:
         else:
             reply = client_app(message, self._context(message, experiment))  # behind the contract
         ledger, most = self._ledger(experiment.ledger), self.settings.limits.megabytes * 1e6
-        if (would := ledger.bytes + len(to_bytes(reply))) > most:
+        if (would := self._left() + len(to_bytes(reply))) > most:
             self._note(
                 Refused(f"limits.megabytes: {would / 1e6:.3f} MB would have left, {most / 1e6:g} are agreed")
             )
             raise SiteError("see site.log in the site's folder")
         line = ledger.enter(reply, round_)
         emit(experiment.run.path, "left", to=kind, round=round_, bytes=line["bytes"])
-        self.saved |= kind == SAVE
+        self.saved = ledger.last == SAVE
         self.ended |= kind == END
         return reply
 
@@ -135,10 +139,11 @@ class Site:
             raise FedgrowError("the plan is not the one that its digest says")
         shown = parse_plan(text, "the coordinator's", self.folder)
         self._check(shown)
+        self.limits.check_plan(name, shown, digest)
         path = self.folder / "experiments" / name
         if (path / "run.json").is_file():
             experiment = self._open(path)
-            if read_json(path / "approved.json")["digest"] != digest:
+            if read_json(path / APPROVED)["digest"] != digest:
                 raise Refused(
                     f"the plan of {name} is not the one that was approved; a changed plan is a new experiment"
                 )
@@ -162,8 +167,6 @@ class Site:
             raise Refused(
                 f"the plan shares {', '.join(asked)}; limits.share allows {', '.join(limits.share) or 'nothing'}"
             )
-        if plan.schedule.rounds > limits.rounds:
-            raise Refused(f"the plan has {plan.schedule.rounds} rounds; limits.rounds allows {limits.rounds}")
         if plan.data is not None or any(p.model is not None or p.data is not None for p in plan.participants):
             raise Refused("the plan names models or data; a site's own file does that")
         if plan.operator.trained is not None:
@@ -188,16 +191,25 @@ class Site:
                 )
         if path.exists():  # begun, and never whole
             shutil.rmtree(path)
-        run = RunFolder.create(path, plan, "site")
-        write_json(path / "approved.json", {"digest": digest, "time": time.time()})
-        (path / "shown.yaml").write_text(
-            yaml.safe_dump(shown.model_dump(mode="json"), sort_keys=False), "utf-8"
-        )
-        return Experiment(run, index)
+
+        def more(folder: Path) -> None:
+            write_text(folder / "shown.yaml", yaml.safe_dump(shown.model_dump(mode="json"), sort_keys=False))
+            write_json(folder / APPROVED, {"digest": digest, "time": time.time()})
+
+        self._opened[path] = Experiment(RunFolder.create(path, plan, "site", more), index)
+        return self._opened[path]
 
     def _open(self, path: Path) -> Experiment:
-        run = RunFolder(path)
-        return Experiment(run, run.plan.names.index(self.settings.name))
+        """Open an experiment, whose data has to be what it was; looked at once a process."""
+        if path not in self._opened:
+            run = RunFolder(path)
+            if data_digests(run.plan) != run.state["data"]:
+                raise Refused(
+                    "the data is not what it was when the plan was approved; bring it back, or take part in a new "
+                    "federation from another folder"
+                )
+            self._opened[path] = Experiment(run, run.plan.names.index(self.settings.name))
+        return self._opened[path]
 
     def _runs(self) -> dict[str, str]:
         path = self.folder / "runs.json"
@@ -208,16 +220,6 @@ class Site:
         if name is None:
             raise FedgrowError("a message of a run whose plan was not shown")
         return self._open(self.folder / "experiments" / name)
-
-    def _within_limits(self, experiment: Experiment, server_round: int) -> None:
-        limits = self.settings.limits
-        hours = (time.time() - read_json(experiment.run.path / "approved.json")["time"]) / 3600
-        if hours > limits.hours:
-            raise Refused(
-                f"{hours:.1f} hours since the plan was approved; limits.hours allows {limits.hours:g}"
-            )
-        if server_round > min(limits.rounds, experiment.run.plan.schedule.rounds):
-            raise Refused(f"round {server_round} is beyond the plan's {experiment.run.plan.schedule.rounds}")
 
     # answers
 
@@ -244,6 +246,11 @@ class Site:
         if path not in self._ledgers:
             self._ledgers[path] = Ledger(path)
         return self._ledgers[path]
+
+    def _left(self) -> int:
+        """Return how many bytes have left so far, of all experiments."""
+        paths = [self.folder / LEDGER, *self.folder.glob(f"experiments/*/{LEDGER}")]
+        return sum(self._ledger(path).bytes for path in paths)
 
     def _note(self, error: Exception) -> None:
         """Keep what went wrong in the site's own log."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.runs.atomic import read_record
+from fedgrow.runs.lock import held
 from fedgrow.sites.coordination import Coordination
 
 
@@ -39,6 +40,9 @@ def status_of(path: Path) -> dict[str, Any]:
     plan, rounds = at.plan, Checkpoints(at.run.path).rounds()
     none: dict[str, Any] = {"round": 0, "metrics": {}, "bytes_up": 0, "bytes_down": 0}
     last = rounds[-1] if rounds else none
+    state = at.run.state["state"]
+    if state == "running" and held(at.run.path) is False:
+        state = "not running"  # it ended without a word, or was not begun
     file = at.folder / "status.json"
     live = read_record(file, Live).sites if file.is_file() else {}
     shown = next(
@@ -51,7 +55,7 @@ def status_of(path: Path) -> dict[str, Any]:
         seen = live.get(name, Seen())
         sites[name] = {
             "invited": name in keys,
-            "online": seen.online and at.run.state["state"] == "running",
+            "online": seen.online and state == "running",
             "last_seen": seen.last_seen,
             "answered": told["answered", index],
             "refused": told["refused", index],
@@ -60,7 +64,7 @@ def status_of(path: Path) -> dict[str, Any]:
         }
     return {
         "experiment": at.experiment,
-        "state": at.run.state["state"],
+        "state": state,
         "round": last["round"],
         "rounds": plan.schedule.rounds,
         "bytes_up": last["bytes_up"],
