@@ -12,6 +12,7 @@ from fedgrow.comparison.run import Work
 from fedgrow.errors import FedgrowError
 from fedgrow.report.comparison import write_report
 from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.lock import Lock
 from tests.comparison.studies import METHODS, study
 from tests.federation import run_tiny, tiny_plan
 
@@ -180,3 +181,12 @@ def test_rounds_that_not_all_take_part_in_are_reported(tmp_path):
     assert [[point["round"] for point in curve] for curve in curves] == [[1, 2, 3]] * 2
     write_report(work.study, frame, tmp_path / "out", {}, 0)
     assert "nan" not in (tmp_path / "out" / "report.md").read_text("utf-8")
+
+
+def test_one_process_at_a_time(tmp_path):
+    work = Work(study(tmp_path, methods={"small": {"approach": "small"}}), tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    with Lock(tmp_path / "out"), pytest.raises(FedgrowError, match="is at work in it"):
+        work.run(1, lambda *what: None)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [".lock"]
+    assert Work(work.study, tmp_path / "out").run(1, lambda *what: None) == {}

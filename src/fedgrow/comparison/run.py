@@ -20,6 +20,7 @@ from fedgrow.config.study import Study
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import write_text
 from fedgrow.runs.folder import deal
+from fedgrow.runs.lock import FILE, Lock
 
 Report = Callable[[str, str, str | None], None]
 """Called with ``setting`` or ``experiment``, its name, and the reason if it failed."""
@@ -43,7 +44,11 @@ class Work:
 
     def __init__(self, study: Study, out: Path, known: Sequence[Path] = ()) -> None:
         self.study, self.out = study, out
-        if out.exists() and not (out / STUDY).is_file() and (not out.is_dir() or any(out.iterdir())):
+        if (
+            out.exists()
+            and not (out / STUDY).is_file()
+            and (not out.is_dir() or any(path.name != FILE for path in out.iterdir()))
+        ):
             raise FedgrowError(
                 f"--out {out}: it is there already, not empty, and no study's folder; choose another one"
             )
@@ -90,7 +95,15 @@ class Work:
 
         Returns:
             The reason of each failure, by the experiment's or setting's name; what does not need it goes on.
+
+        Raises:
+            FedgrowError: another process is at work in the folder, or a worker was ended from outside.
         """
+        self.out.mkdir(parents=True, exist_ok=True)
+        with Lock(self.out):
+            return self._run(jobs, report)
+
+    def _run(self, jobs: int, report: Report) -> dict[str, str]:
         write_text(self.out / STUDY, yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False))
         unready, left = self.to_do()
         failed: dict[str, str] = {}
