@@ -25,9 +25,13 @@ def test_the_functional_model_is_the_materialised_one(name):
     )
 
 
-@pytest.mark.parametrize("kind", ["dense", "tied", "low-rank"])
-def test_so_it_is_for_every_operator_on_both_sides(kind):
-    learner = dual("bert", operator={"kind": kind}, local_operator={"kind": kind})
+KINDS = ["dense", "tied", "partial", "low-rank", "fixed"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("local", KINDS)
+def test_so_it_is_for_every_operator_on_both_sides(kind, local):
+    learner = dual("bert", operator={"kind": kind}, local_operator={"kind": local})
     shared, private = moved(learner.shared_start()), moved(learner.private_start(), seed=2)
     whole = learner.materialise(shared, private)
     assert torch.allclose(

@@ -11,19 +11,19 @@ from fedgrow.growth.maps.base import Map
 
 
 def beside(m: Any, x: Tensor) -> Tensor:
-    """Bring a structured map's matrix to where a map's learned arrays are; without any it stays."""
-    device = device_of(m)
-    return x if device is None else x.to(device)
+    """Bring a structured map's matrix to the type and the place of a map's learned arrays; without any it stays."""
+    learned = learned_array(m)
+    return x if learned is None else x.to(learned)
 
 
-def device_of(m: Any) -> torch.device | None:
-    """Return where a map's learned arrays are; None if it has none."""
+def learned_array(m: Any) -> Tensor | None:
+    """Return one of a map's learned arrays; None if it has none."""
     for name in ("weight", "up", "rows"):
         if hasattr(m, name):
-            found: torch.device = getattr(m, name).device
+            found: Tensor = getattr(m, name)
             return found
     inner = [*getattr(m, "links", ()), *getattr(m, "parts", ())]
-    return next((device for part in inner if (device := device_of(part)) is not None), None)
+    return next((array for part in inner if (array := learned_array(part)) is not None), None)
 
 
 @dataclass(frozen=True)
