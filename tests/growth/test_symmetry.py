@@ -93,16 +93,23 @@ def test_after_one_step_new_blocks_write_into_the_stream(name, kind):
 
 
 def moved(name, kind, *, in_block):
-    """Return for every grown body tensor, inside or outside the blocks, which of its entries two steps have moved."""
+    """Return for every grown body tensor, inside or outside the blocks, which of its entries two steps have moved.
+
+    Biases of keys are left out: the softmax does not see them, so that their gradient is zero but for rounding.
+    """
     before, after = (trained(name, kind, steps) for steps in (0, 2))
     found = {
         tensor: after[tensor] != before[tensor]
         for spec in read(tiny.model(name, SMALL)).specs
         for tensor in spec.names(LARGE)
-        if spec.part == "body" and spec.in_block is in_block
+        if spec.part == "body" and spec.in_block is in_block and not is_key_bias(spec)
     }
     assert found
     return found
+
+
+def is_key_bias(spec):
+    return len(spec.axes) == 1 and any("key" in part for part in spec.axes)
 
 
 every_model = pytest.mark.parametrize("name", [*tiny.WITH_HEAD, "llama"])
