@@ -119,21 +119,29 @@ class Pull:
             raise KeyboardInterrupt
 
 
+STRATEGIES = {"FedAvg": {"name": "FedAvg"}, "FedAdam": {"name": "FedAdam", "options": {"eta": 0.01}}}
+
+
+@pytest.fixture(scope="module", params=STRATEGIES.values(), ids=STRATEGIES)
+def whole(request, tmp_path_factory) -> tuple[dict, RunFolder, dict]:
+    """A strategy, and a run with it that was not broken."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    summary = run_tiny(out, strategy=request.param)
+    return request.param, RunFolder(out), summary
+
+
 # 3 participants: prepare 6 messages, then 12 a round (train and evaluate), then save 6
 @pytest.mark.parametrize("after", [2, 8, 13, 20, 25, 32])
-@pytest.mark.parametrize(
-    "strategy", [{"name": "FedAvg"}, {"name": "FedAdam", "options": {"eta": 0.01}}], ids=["FedAvg", "FedAdam"]
-)
-def test_a_broken_run_resumes_to_the_same_result(tmp_path, after, strategy):
-    whole = run_tiny(tmp_path / "whole", strategy=strategy)
+def test_a_broken_run_resumes_to_the_same_result(tmp_path, after, whole):
+    strategy, unbroken, summary = whole
     with pytest.raises(KeyboardInterrupt):
         run_tiny(tmp_path / "broken", tap=Pull(after), strategy=strategy)
     assert not (tmp_path / "broken" / "summary.json").exists()
     assert read_json(tmp_path / "broken" / "run.json")["state"] == "interrupted"
     participant.cache_clear()
     resumed = simulate(None, tmp_path / "broken", resume=True)
-    assert operator(RunFolder(tmp_path / "broken")) == operator(RunFolder(tmp_path / "whole"))
-    assert resumed["participants"] == whole["participants"]
+    assert operator(RunFolder(tmp_path / "broken")) == operator(unbroken)
+    assert resumed["participants"] == summary["participants"]
 
 
 def test_a_finished_run_resumes_to_its_own_summary(run):
