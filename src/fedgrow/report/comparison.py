@@ -141,7 +141,7 @@ def sections(study: Study, frame: pd.DataFrame) -> Iterator[Part]:
             better = "higher" if part["higher_is_better"].iloc[0] else "lower"
             said = (
                 f"{part['kind'].iloc[0]}, {metric} ({better} is better), {part['participants_count'].iloc[0]} participants, "
-                f"{part['rounds'].iloc[0]} rounds."
+                f"{_span(part['rounds'])} rounds."
             )
             figures = {axis: curves(_curves(part, axis), AXES[axis], metric) for axis in AXES}
             yield Part(
@@ -192,6 +192,11 @@ def method_rows(part: pd.DataFrame) -> Rows:
             ]
         )
     return rows
+
+
+def _span(values: "pd.Series[int]") -> str:
+    least, most = values.min(), values.max()
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def _with_spread(values: "pd.Series[float]") -> str:
