@@ -242,11 +242,15 @@ def test_nothing_leaves_without_the_ledger(folder, monkeypatch):
         one.reply(message("train.prepare"))
 
 
+def approve_long_ago(folder):
+    path = folder / "site-ada" / "experiments" / "tiny-1" / "approved.json"
+    path.write_text(json.dumps(read_json(path) | {"time": 0}))
+
+
 def test_limits_hold_after_the_approval_too(folder):
     one = site(folder)
     one.answer(shown(folder))
-    path = folder / "site-ada" / "experiments" / "tiny-1" / "approved.json"
-    path.write_text(json.dumps(read_json(path) | {"time": 0}))
+    approve_long_ago(folder)
     with pytest.raises(SiteError):
         one.answer(message("train.prepare"))
     assert "limits.hours allows 168" in str(one.refused)
@@ -289,8 +293,7 @@ def test_experiments_at_a_time_share_the_rounds(folder):
 def test_hours_are_counted_from_the_first_approval(folder):
     one = site(folder)
     one.answer(shown(folder))
-    path = folder / "site-ada" / "experiments" / "tiny-1" / "approved.json"
-    path.write_text(json.dumps(read_json(path) | {"time": 0}))
+    approve_long_ago(folder)
     with pytest.raises(SiteError):
         one.answer(shown(folder, run=8, experiment="tiny-2", seed=1))
     assert "limits.hours allows 168" in str(one.refused)
