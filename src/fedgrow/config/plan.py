@@ -160,12 +160,12 @@ class PreparePlan(Frozen):
 
     steps: NonNegativeInt = 200
     learning_rate: PositiveFloat | None = Field(
-        None, description="default: 1e-3 for a model made in the run, 1e-4 for one that comes trained"
+        None, description="default: 1e-3 for a model made in the run, 2e-4 for one that comes trained"
     )
 
     def rate(self, *, trained: bool) -> float:
         """Return the step size for a small model that comes trained, or is made in the run."""
-        return self.learning_rate or (1e-4 if trained else 1e-3)
+        return self.learning_rate or (2e-4 if trained else 1e-3)
 
 
 class StrategyPlan(Frozen):
