@@ -32,12 +32,11 @@ from fedgrow.runs.atomic import read_json
 from fedgrow.runs.folder import deal, shared_source
 from fedgrow.tasks import TASKS
 
+KEPT = {"operator.trained": "", "operator.frozen": True}
 METHODS: dict[str, Any] = {
-    "newcomer": {
-        "approach": "independent",
-        "set": {"operator": {"trained": "", "frozen": True}, "local_operator": {"kind": "low-rank"}},
-    },
-    "warm": {"approach": "independent", "set": {"operator": {"trained": ""}}},
+    "head-only": {"approach": "independent", "set": KEPT | {"local_operator": {"kind": "fixed"}}},
+    "newcomer": {"approach": "independent", "set": KEPT | {"local_operator": {"kind": "low-rank"}}},
+    "warm": {"approach": "independent", "set": {"operator.trained": ""}},
     "alone": {"approach": "independent"},
 }
 
