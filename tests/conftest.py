@@ -6,11 +6,16 @@ os.environ.update(
 
 import jaxtyping
 
-# Shapes in the signatures of fedgrow.growth are checked at every call of every test.
+# Shapes in the signatures of fedgrow.growth are checked at every call, but in whole runs, which it makes several times as long.
 jaxtyping.install_import_hook("fedgrow.growth", "beartype.beartype")
+
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+
+WHOLE_RUNS = ("approaches", "cli", "comparison", "contract", "e2e", "exchange", "federated", "report", "runs", "sites")
 
 torch.set_num_threads(1)
 
@@ -18,3 +23,11 @@ torch.set_num_threads(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with slow tests: one that came last would leave the other cores with nothing to do."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Check shapes, or leave it, while a test is set up, run and torn down."""
+    part = item.path.relative_to(Path(__file__).parent).parts[0]
+    jaxtyping.config.update("jaxtyping_disable", part in WHOLE_RUNS)
+    return (yield)
