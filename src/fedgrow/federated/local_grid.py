@@ -9,6 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.run import Run
 
 from fedgrow.exchange.wire import become_server, error_reply, from_bytes, set_message_id, to_bytes
+from fedgrow.federated.memory import keep_freed_memory
 
 Tap = Callable[[Literal["up", "down"], bytes], None]
 RUN_ID = 1
@@ -116,5 +117,6 @@ def run_local(
     tap: Tap | None = None,
 ) -> None:
     """Run both apps over a LocalGrid, to the end."""
+    keep_freed_memory()
     grid = LocalGrid(client_app, participants, run_config, tap)
     server_app(grid, Context(RUN_ID, 1, {}, RecordDict(), dict(run_config)))
