@@ -1,8 +1,11 @@
-"""Evaluation: every example once, in order, whatever the batches."""
+"""Evaluation: every example once, whatever the batches."""
+
+from collections.abc import Sequence
 
 import pytest
 import torch
 
+from fedgrow.tasks import Encoded
 from fedgrow.training.loop import evaluate
 from tests.training.toy import Fit, Rows, Toy, data, squares
 
@@ -34,10 +37,28 @@ def test_it_is_the_given_tensors_that_are_evaluated():
     assert found["mean_error"] == pytest.approx(float(error.mean()), rel=1e-5)
 
 
-def test_examples_are_taken_in_order():
+def test_examples_of_one_length_are_taken_in_order():
     codec = Rows()
     scores(4, codec=codec)
     assert codec.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+class Ragged(Rows):
+    """Rows of many lengths, padded to the longest that there is."""
+
+    def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        padded = [torch.nn.functional.pad(row, (0, 4 - len(row))) for row in encoded.inputs]
+        return super().batch(Encoded(padded, encoded.targets), indices)
+
+
+def test_the_shortest_come_first_and_the_metrics_are_the_same():
+    rows = [row[:length] for row, length in zip(data().inputs, (3, 1, 4, 1, 2, 4, 3, 1, 2, 4), strict=True)]
+    ragged, codec, toy = Encoded(rows, data().targets), Ragged(), Toy()
+    weights = {n: torch.ones(4) for n in toy.private_start()}
+    found = evaluate(toy, toy.shared_start(), weights, ragged, codec, Fit(), 4)
+    assert codec.batches == [[1, 3, 7, 4], [8, 0, 6, 2], [5, 9]]
+    error = torch.stack([2 * row.sum() for row in rows]) - ragged.targets
+    assert found == pytest.approx({"loss": float(error.square().mean()), "mean_error": float(error.mean())})
 
 
 def test_weights_are_made_once():

@@ -171,9 +171,13 @@ def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[list[i
 def predict(
     model: nn.Module, data: Encoded, codec: Codec, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Yield logits and targets of every batch in order, both in memory, wherever the model is."""
+    """Yield logits and targets of every batch, both in memory, wherever the model is.
+
+    Texts of like length come together, the shortest first: little is padded then.
+    """
+    order = sorted(range(len(data)), key=lambda i: len(data.inputs[i]))
     for begin in range(0, len(data), batch_size):
-        inputs, targets = codec.batch(data, range(begin, min(begin + batch_size, len(data))))
+        inputs, targets = codec.batch(data, order[begin : begin + batch_size])
         yield whole(tensor_of(model(**on(device, inputs)))).cpu(), targets
 
 
