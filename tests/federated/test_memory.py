@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from fedgrow.federated import local_grid
+
 PROGRAM = """
 import resource
 import numpy as np
@@ -38,3 +40,10 @@ def test_messages_take_the_memory_of_those_before():
         pytest.skip("this is not glibc")
     assert size < 40
     assert fetched(keep=False)[1] > 120
+
+
+def test_the_local_engine_keeps_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(local_grid, "keep_freed_memory", lambda: asked.append(True))
+    local_grid.run_local(lambda grid, context: None, None, 1, {})
+    assert asked
