@@ -12,8 +12,8 @@ MOST = 2**31 - 1  # bytes; what an int can hold
 def keep_freed_memory() -> bool:
     """Have glibc keep large blocks that are freed, rather than give them back and fetch them anew page by page.
 
-    On its way a message is copied several times. Where it holds a whole model, fetching pages for the copies took a third
-    of a run's time. What is kept is free for the next arrays.
+    On its way a message is copied several times. Where it holds a whole model, most of that time went into fetching pages
+    for the copies (benchmarks/message_memory.py). What is kept is free for the next arrays.
 
     Returns:
         Whether it does now; elsewhere than on glibc nothing is changed.
