@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fedgrow.approaches.common_model import Common
+from fedgrow.approaches.common_model import Common, source_of
 from fedgrow.config.resolve import resolve
 from fedgrow.federated.carry_out import prepared_sites
 from fedgrow.federated.participant import Participant
@@ -61,8 +61,12 @@ def test_a_head_readied_on_one_participants_classes_is_nobodys_start(tmp_path):
     assert not torch.equal(heads[0], common.model.classifier.weight)
 
 
-def test_a_public_model_is_taken_as_it_came(tmp_path):
-    public = str(tiny_bert(tmp_path / "m", **BERT))
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_largest_public_model_is_taken_as_it_came(tmp_path, which):
+    one = str(tiny_bert(tmp_path / "one", **BERT))
+    two = str(tiny_bert(tmp_path / "two", **BERT | {"num_hidden_layers": 2}))
+    entries = [{"name": "ada", "model": one}, {"name": "bob", "model": one}]
+    entries[which]["model"] = two
     run = begin(
         tmp_path / "run",
         NAME,
@@ -70,16 +74,38 @@ def test_a_public_model_is_taken_as_it_came(tmp_path):
         family="bert",
         model_settings={},
         data={"source": texts(tmp_path / "texts.parquet")},
-        participants=[{"name": name, "model": public} for name in ("ada", "bob")],
+        participants=entries,
         large={"layers": 3, "width": 32, "heads": 4, "ffn": 32},
         intermediate="auto",
         prepare={"steps": 5, "learning_rate": 0.01},
     )
-    first = sites(run, NAME)[0]
-    small, _ = load_for(public, first.task, first.codec, seed=derive(run.plan.seed, INIT, 0))
-    found = quality(first, common_of(run).model)
-    assert close(found, quality(first, small))
-    assert not close(found, first.prepared["metrics"])
+    people = sites(run, NAME)
+    theirs = people[which]
+    small, _ = load_for(two, theirs.task, theirs.codec, seed=derive(run.plan.seed, INIT, which))
+    found = quality(theirs, common_of(run).model)
+    assert close(found, quality(theirs, small))
+    assert not close(found, theirs.prepared["metrics"])
+
+
+def test_of_equal_public_models_the_first_is_taken(tmp_path):
+    """Whatever number of labels its participant has."""
+    public = str(tiny_bert(tmp_path / "m", **BERT))
+    few, many = texts(tmp_path / "few.parquet", ("x", "y")), texts(tmp_path / "many.parquet")
+    people = [
+        {"name": n, "model": public, "data": {"source": data}} for n, data in (("ada", few), ("bob", many))
+    ]
+    run = begin(
+        tmp_path / "run",
+        NAME,
+        task="sequence-classification",
+        family="bert",
+        model_settings={},
+        data=None,
+        participants=people,
+        large={"layers": 3, "width": 32, "heads": 4, "ffn": 32},
+        intermediate="auto",
+    )
+    assert source_of(sites(run, NAME)).name == "ada"
 
 
 def test_labels_of_its_own_take_a_fresh_head_over_the_common_body(tmp_path):

@@ -42,7 +42,7 @@ def test_one_head_for_the_labels_of_all(tmp_path):
     sites = people(tmp_path, **SKEWED)
     own = [set(site.codec.labels) for site in sites]
     assert len(set(map(frozenset, own))) > 1
-    codec = codec_for_all(sites)
+    codec = codec_for_all(sites[0], sites)
     assert set(codec.labels) == set.union(*own) == set(labels_of_all(sites))
     model = model_for_all(sites[0], codec)
     assert list(model.config.id2label.values()) == list(codec.labels)
@@ -79,7 +79,7 @@ def test_models_with_labels_of_their_own_are_given_those_of_all(tmp_path):
     large = {"layers": 3, "width": 32, "heads": 4, "ffn": 32}
     settings = {"task": "sequence-classification", "family": "bert", "model_settings": {}, "large": large}
     sites = people(tmp_path, participants=entries, intermediate="auto", data=None, **settings)
-    assert list(codec_for_all(sites).labels) == ["x", "y", "z"]
+    assert list(codec_for_all(sites[0], sites).labels) == ["x", "y", "z"]
     assert [set(e.metrics) >= {"accuracy", "loss"} for e in run(sites)] == [True, True]
 
 

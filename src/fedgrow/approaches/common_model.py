@@ -1,8 +1,8 @@
 """The common grown model: one small model grown to the plan's large shape, from which reference approaches begin.
 
-Of which small model: the first participant's as it came, before any private training, where its entry names a folder or
-a hub id; then it is as good as public. Where the first participant's model is made in the run there is no public one,
-and its readied one is taken, which was trained on that participant's data.
+Of which small model: the largest that is public, as it came, before any private training; as good as public is one that
+a participant's entry names by folder or hub id. Where every small model is made in the run there is no public one, and
+the first participant's readied one is taken, which was trained on its data.
 
 Participants begin with everything of it that means the same to them: body, pooler, and a head over the same labels or
 words. Not so a head over classes that was readied on the first participant's own shares of them: others, and the average,
@@ -56,7 +56,8 @@ class Common:
     @classmethod
     def of(cls, sites: Sequence["Participant"]) -> "Common":
         """Grow the common model and find what all participants have of it."""
-        model, vocabulary = grow_common(sites[0]), sites[0].codec.vocabulary_digest()
+        source = source_of(sites)
+        model, vocabulary = grow_common(source), source.codec.vocabulary_digest()
         same_words = all(site.codec.vocabulary_digest() == vocabulary for site in sites)
         names = body_names(read(model), vocabulary=same_words)
         sizes = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -102,12 +103,23 @@ class Common:
 
 
 def readied(plan: Plan) -> Collection[int]:
-    """Return whose readied small model the common one is grown from, by number: nobody's, where it is public."""
-    return () if isinstance(plan.participants[0].model, str) else (0,)
+    """Return whose readied small model the common one is grown from, by number: nobody's, where one is public."""
+    return () if any(isinstance(entry.model, str) for entry in plan.participants) else (0,)
+
+
+def source_of(sites: Sequence["Participant"]) -> "Participant":
+    """Return whose small model the common one is grown from: of the largest public one, the first."""
+    public = [site for site in sites if isinstance(site.entry.model, str)]
+    return max(public, key=_size, default=sites[0])
+
+
+def _size(site: "Participant") -> int:
+    shape = site.prepared["shape"]
+    return int(shape["layers"] * shape["width"] ** 2)
 
 
 def grow_common(site: "Participant") -> nn.Module:
-    """Grow the first participant's small model to the large shape."""
+    """Grow a participant's small model to the large shape: as it came, where it is public."""
     small = site.small_model
     if isinstance(site.entry.model, str):
         seed = derive(site.plan.seed, INIT, site.index)

@@ -2,7 +2,7 @@
 
 It takes as many steps as all participants together, with the same batch size. One head serves all, over the labels of
 all; on a participant's held-out data a predicted label that the participant does not have counts as wrong. Texts are
-tokenized, and images processed, as the first participant's model asks for.
+tokenized, and images processed, as the common model asks for (``common_model`` says whose that is).
 """
 
 import math
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from fedgrow.approaches.base import Ended, Metrics, Together
-from fedgrow.approaches.common_model import differing, grow_common, own_config, readied, with_config
+from fedgrow.approaches.common_model import (
+    differing,
+    grow_common,
+    own_config,
+    readied,
+    source_of,
+    with_config,
+)
 from fedgrow.approaches.rounds import count, trained
 from fedgrow.approaches.schedule import jointly, own_steps
 from fedgrow.architectures.models import load_config
@@ -59,11 +66,11 @@ class Pooled(Together):
         Raises:
             FedgrowError: the task is language modelling and vocabularies differ, or images differ in size.
         """
-        first, people = sites[0], len(sites)
-        plan, task = first.plan, first.task
+        source, people = source_of(sites), len(sites)
+        plan, task = source.plan, source.task
         _comparable(sites)
-        codec = codec_for_all(sites)
-        learner = WholeModel(model_for_all(first, codec), plan.training.model_learning_rate)
+        codec = codec_for_all(source, sites)
+        learner = WholeModel(model_for_all(source, codec), plan.training.model_learning_rate)
         data = codec.encode(joined([site.raw_data[0] for site in sites]))
         tests = [codec.encode(site.raw_data[1]) for site in sites]
         rounds = jointly(sum(own_steps(plan, i) for i in range(people)), plan.schedule.rounds)[1:]
@@ -84,7 +91,7 @@ class Pooled(Together):
             except FedgrowError as error:
                 raise FedgrowError(f"{self.name}, in round {number}: {error}") from None
             if fitted.skipped:
-                emit(first.run.path, "skipped", method=self.name, round=number, steps=fitted.skipped)
+                emit(source.run.path, "skipped", method=self.name, round=number, steps=fitted.skipped)
             weights = fitted.private
             size = plan.training.batch_size
             curves.append(
@@ -104,32 +111,32 @@ def labels_of_all(sites: Sequence["Participant"]) -> list[str]:
     return list(dict.fromkeys(label for site in sites for label in site.codec.labels))
 
 
-def codec_for_all(sites: Sequence["Participant"]) -> Codec:
-    """Return the first participant's codec with the labels of all."""
-    first, labels = sites[0], labels_of_all(sites)
-    entry, shard = first.entry, joined([joined(site.raw_data) for site in sites])
+def codec_for_all(source: "Participant", sites: Sequence["Participant"]) -> Codec:
+    """Return the codec of whose model the common one is grown from, with the labels of all."""
+    labels = labels_of_all(sites)
+    entry, shard = source.entry, joined([joined(site.raw_data) for site in sites])
     config = load_config(entry.model) if isinstance(entry.model, str) else None
-    data = entry.data or first.plan.data
+    data = entry.data or source.plan.data
     if labels and data is not None:
         entry = entry.model_copy(update={"data": data.model_copy(update={"labels": tuple(labels)})})
         if config is not None:  # a model's own labels would come before the list of all
             config.id2label = {i: f"LABEL_{i}" for i in range(len(labels))}
-    # a tokenizer that is learned is the first participant's: its readied model knows no other
-    return first.task.codec(Given(first.plan, entry, shard, config, first.raw_data[0]))
+    # a tokenizer that is learned is that participant's: its readied model knows no other
+    return source.task.codec(Given(source.plan, entry, shard, config, source.raw_data[0]))
 
 
-def model_for_all(first: "Participant", codec: Codec) -> nn.Module:
+def model_for_all(source: "Participant", codec: Codec) -> nn.Module:
     """Return the common grown model with a head over the labels of all."""
-    model: Any = grow_common(first)
+    model: Any = grow_common(source)
     config = own_config(model, model.config, words=False)
     values = codec.config_values()
     for field in ("id2label", "label2id"):
         if codec.labels and field in values:
             setattr(config, field, values[field])
-    differ = differing(first, codec)
+    differ = differing(source, codec)
     if config.id2label != model.config.id2label:
         differ.add("label")
-    return with_config(model, config, differ, first.plan.seed)
+    return with_config(model, config, differ, source.plan.seed)
 
 
 def _comparable(sites: Sequence["Participant"]) -> None:
