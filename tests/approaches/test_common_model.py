@@ -158,7 +158,7 @@ def test_arithmetic_is_counted_with_each_participants_own_words(tmp_path):
     run = RunFolder.create(tmp_path / "run", resolve(plan), "local")
     few, many = prepared_sites(run)
     assert len(few.codec.tokenizer) < len(many.codec.tokenizer)
-    together = [site.step_flops(site.learner, "joint") for site in (few, many)]
+    together = [site.training_flops(site.learner, "joint", 4, 1) for site in (few, many)]
     forget()
-    alone = many.step_flops(many.learner, "joint")
+    alone = many.training_flops(many.learner, "joint", 4, 1)
     assert together[0] < together[1] == alone

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fedgrow.approaches import APPROACHES, FED_GROW
-from fedgrow.approaches.rounds import flops_by_round, trained
+from fedgrow.approaches.rounds import flops_by_round
 from fedgrow.approaches.schedule import in_phases, jointly, own_steps, taking_part, total_steps
 from fedgrow.architectures.models import load_model
 from fedgrow.federated.client_app import participant
@@ -95,7 +95,7 @@ def test_fine_tuning_after_the_last_round(tmp_path):
     for index, one in enumerate((outcome, alone)):
         site = participant(str(run.path), 0, "dual-ligo")
         ended = one.participants[site.name]
-        assert ended.trained == trained(site.learner) + ended.model, (
+        assert ended.trained == site.learner.trained() + ended.model, (
             index
         )  # all weights are trained in the end
     site = participant(str(run.path), 0, "dual-ligo")

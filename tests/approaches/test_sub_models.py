@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fedgrow.approaches import APPROACHES
+from fedgrow.approaches.rounds import count
 from fedgrow.architectures import Shape, families, read
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import ShapeError
@@ -102,6 +103,7 @@ def test_every_participant_ends_with_a_model_of_its_own_shape(tmp_path, name):
         learner = site.learner
         model = learner.materialise(learner.shared_start(), learner.private_start())
         assert read(model).shape == read(site.small_model).shape
+        assert learner.trained() == count(model)
 
 
 def test_every_entry_of_the_width_is_reached_by_a_window_that_moves(tmp_path):

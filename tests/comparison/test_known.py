@@ -9,11 +9,13 @@ from typer.testing import CliRunner
 
 from fedgrow.cli.app import app
 from fedgrow.comparison.experiments import bare
+from fedgrow.comparison.inputs import inputs
 from fedgrow.comparison.results import gather, write_table
 from fedgrow.comparison.run import Work
 from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
 from tests.comparison.studies import METHODS, study
+from tests.federation import tiny_plan
 
 
 @pytest.fixture(scope="module")
@@ -41,25 +43,75 @@ def test_a_result_of_another_plan_is_refused_by_name(table, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_result_on_other_files_of_the_same_name_is_refused(tmp_path):
-    def of(folder):
-        images = np.random.default_rng(len(folder)).random((40, 8, 8), dtype=np.float32)
-        (tmp_path / folder).mkdir()
-        np.savez(tmp_path / folder / "d.npz", image=images, label=np.arange(40) % 2)
-        source = {
-            "data.source": str(tmp_path / folder / "d.npz"),
-            "data.limit": None,
-            "partition.min_examples": 4,
-        }
-        return study(tmp_path, methods={"small": {"approach": "small"}}, seeds=[0], set=source)
+def save(file, seed):
+    images = np.random.default_rng(seed).random((40, 8, 8), dtype=np.float32)
+    np.savez(file, image=images, label=np.arange(40) % 2)
 
-    work = Work(of("here"), tmp_path / "out")
+
+def on_file(folder, file, methods):
+    """A study of images in a file."""
+    source = {"data.source": str(file), "data.limit": None, "partition.min_examples": 4}
+    return study(folder, methods={name: {"approach": name} for name in methods}, seeds=[0], set=source)
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """One experiment on ``d.npz`` in ``out``, and its table."""
+    save(tmp_path / "d.npz", 0)
+    work = Work(on_file(tmp_path, tmp_path / "d.npz", ["small"]), tmp_path / "out")
     assert work.run(1, lambda *what: None) == {}
     write_table(gather(work), tmp_path)
+    return work
+
+
+def test_a_result_on_other_files_of_the_same_name_is_refused(measured, tmp_path):
     known = tmp_path / "results.parquet"
-    assert Work(work.study, tmp_path / "again", [known]).to_do()[1] == []
+    assert Work(measured.study, tmp_path / "again", [known]).to_do()[1] == []
+    (tmp_path / "elsewhere").mkdir()
+    save(tmp_path / "elsewhere" / "d.npz", 1)
+    elsewhere = on_file(tmp_path, tmp_path / "elsewhere" / "d.npz", ["small"])
     with pytest.raises(FedgrowError, match=r"of other files under the same names \(d\.npz\)"):
-        Work(of("elsewhere"), tmp_path / "again", [known])
+        Work(elsewhere, tmp_path / "again", [known])
+
+
+def test_a_study_does_not_go_on_with_a_file_that_was_changed(measured, tmp_path):
+    save(tmp_path / "d.npz", 1)
+    with pytest.raises(FedgrowError, match=r"was run on other files under the same names \(d\.npz\)"):
+        Work(measured.study, tmp_path / "out")
+
+
+def test_each_participants_own_file_is_known_by_its_place(tmp_path):
+    """Two files of one name, the other way round."""
+    plans = []
+    for pair in (("a", "b"), ("b", "a")):
+        people = [tiny_plan().participants[0].model_dump() for _ in pair]
+        for number, (person, folder) in enumerate(zip(people, pair, strict=True)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "d.csv").write_text(folder)
+            person |= {"name": f"p{number}", "data": {"source": str(tmp_path / folder / "d.csv")}}
+        plans.append(tiny_plan(participants=people, data=None))
+    assert bare(plans[0]) == bare(plans[1])
+    assert inputs(plans[0]) == inputs(plans[1])[::-1] != inputs(plans[1])
+
+
+def test_results_of_other_held_out_rows_are_refused(measured, tmp_path):
+    lines = pd.read_parquet(tmp_path / "results.parquet").assign(split="another")
+    lines.to_parquet(tmp_path / "other.parquet")
+    both = on_file(tmp_path, tmp_path / "d.npz", ["small", "independent"])
+    work = Work(both, tmp_path / "new", [tmp_path / "other.parquet"])
+    with pytest.raises(FedgrowError, match="small/plan-plan-0 is of other training and held-out rows"):
+        work.run(1, lambda *what: None)
+    with pytest.raises(FedgrowError, match="small/plan-plan-0 is of other training and held-out rows"):
+        Work(both, tmp_path / "new", [tmp_path / "other.parquet"])
+
+
+def test_an_experiment_does_not_go_by_other_rows_than_its_setting(measured, tmp_path):
+    record = tmp_path / "out" / "settings" / "plan-plan-0" / "done.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"split": "another"}))
+    both = on_file(tmp_path, tmp_path / "d.npz", ["small", "independent"])
+    failed = Work(both, tmp_path / "out").run(1, lambda *what: None)
+    assert list(failed) == ["independent/plan-plan-0"]
+    assert "other rows would be held out" in failed["independent/plan-plan-0"]
 
 
 def test_a_line_holds_no_path_and_reads_as_a_plan(table):
@@ -74,7 +126,7 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(FedgrowError, match=r"--known .*x\.parquet: no table of results"):
         Work(study(tmp_path, methods=METHODS), tmp_path / "out", [tmp_path / "x.parquet"])
     pd.DataFrame({"method": ["a"]}).to_parquet(tmp_path / "y.parquet")
-    with pytest.raises(FedgrowError, match="lacks inputs, partition, plan, seed, task"):
+    with pytest.raises(FedgrowError, match="lacks inputs, partition, plan, seed, split, task, versions"):
         Work(study(tmp_path, methods=METHODS), tmp_path / "out", [tmp_path / "y.parquet"])
 
 

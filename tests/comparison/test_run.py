@@ -172,12 +172,17 @@ def test_rounds_that_not_all_take_part_in_are_reported(tmp_path):
     """Evaluated along, a participant that is away has no figure of that round."""
     changes = {"schedule": {"rounds": 3, "steps": 1, "evaluation": "along", "participation": 0.34}}
     once = {"approach": "independent", "set": {"schedule.rounds": 1, "schedule.steps": 3}}
-    methods = {"together": {}, "alone": {"approach": "independent"}, "once": once}
+    methods = {
+        "together": {},
+        "alone": {"approach": "independent"},
+        "small": {"approach": "small"},
+        "once": once,
+    }
     work = Work(study(tmp_path, methods=methods, set=changes), tmp_path / "out")
     assert work.run(2, lambda *what: None) == {}
     frame = gather(work)
     curves = [json.loads(text) for text in frame["curve"]]
-    assert [[point["round"] for point in curve] for curve in curves] == [[1, 2, 3], [1, 2, 3], [1]]
+    assert [[point["round"] for point in curve] for curve in curves] == [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1]]
     write_report(work.study, frame, tmp_path / "out", {}, 0)
     said = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "nan" not in said

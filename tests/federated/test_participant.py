@@ -7,7 +7,7 @@ from fedgrow.config.resolve import resolve
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.folder import RunFolder
 from fedgrow.tasks.tokenizers import digest, learn
-from fedgrow.training.flops import forget_counts
+from fedgrow.training.flops import counted, forget_counts
 from tests.federation import PLAN, tiny_plan
 
 SETTINGS = {
@@ -75,11 +75,28 @@ def test_a_step_is_counted_anew_for_texts_of_other_lengths(tmp_path):
         forget_counts()
         for index in range(len(tails)):
             site = Participant(tmp_path / "run", index)
-            shared.append(site.step_flops(site.learner, "joint"))
+            shared.append(site.training_flops(site.learner, "joint", 4, 1))
             if not together:
                 forget_counts()
     assert shared[:3] == shared[3:]
     assert shared[0] < shared[1]
+
+
+def test_the_arithmetic_of_a_training_is_that_of_its_own_batches(tmp_path):
+    """Where a few texts are long, a batch's size is a matter of luck."""
+    rows = [{"text": " ".join(["word"] * (1 if i % 7 else 30)), "label": "ab"[i % 2]} for i in range(120)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "texts.parquet")
+    settings = SETTINGS | {
+        "task": "sequence-classification",
+        "family": "bert",
+        "training": {"batch_size": 4, "max_length": 32},
+    }
+    plan = tiny_plan(**settings, data={"source": str(tmp_path / "texts.parquet")})
+    RunFolder.create(tmp_path / "run", resolve(plan), "local")
+    site = Participant(tmp_path / "run", 0)
+    start = site.learner.shared_start(), site.learner.private_start()
+    found = site.training_flops(site.learner, "joint", 60, 1)
+    assert found == counted(lambda: site.fit(site.learner, *start, "joint", 60, 1))
 
 
 def test_a_plan_without_own_data_gives_every_row_to_one_participant(site):

@@ -3,17 +3,31 @@
 import getpass
 import json
 import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from fedgrow.runs.environment import environment
+from fedgrow.runs import environment as module
+from fedgrow.runs.environment import code_digest, environment
 
 
 def test_versions_are_recorded():
     packages = environment()["packages"]
     assert packages["torch"] == torch.__version__
     assert set(packages) >= {"fedgrow", "transformers", "flwr", "numpy"}
+    assert packages["fedgrow"] == f"{version('fedgrow')}+{code_digest()}"
+
+
+def test_the_codes_digest_is_that_of_the_files(tmp_path, monkeypatch):
+    package = tmp_path / "fedgrow"
+    (package / "runs").mkdir(parents=True)
+    monkeypatch.setattr(module, "__file__", str(package / "runs" / "environment.py"))
+    found = []
+    for text in ("a = 1", "a = 2", "a = 1"):
+        (package / "a.py").write_text(text)
+        found.append(code_digest.__wrapped__())
+    assert found[0] == found[2] != found[1]
 
 
 def test_it_names_neither_host_nor_user_nor_folder():

@@ -8,7 +8,7 @@ from transformers import BertConfig, ByT5Tokenizer
 from fedgrow.data.examples import Examples, Tagged
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks import TASKS
-from fedgrow.tasks.token_classification import IGNORED, TaggedCodec, Tags, quality
+from fedgrow.tasks.token_classification import IGNORED, TaggedCodec, Tags, is_entities, quality
 from fedgrow.tasks.tokenizers import learn
 from tests import tiny
 from tests.architectures.folders import SHAPE as TINY
@@ -125,6 +125,13 @@ def test_entities_by_hand():
     assert found["accuracy"] == 3 / 6
     assert found["macro_precision"] == pytest.approx((1 + 0) / 2)  # one loc of one right, no per of one
     assert found["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
+
+
+@pytest.mark.parametrize("labels", [["O"], ["O", "B-x", "I-x"]])
+def test_texts_without_entities_score_nothing_whatever_tags_a_participant_knows(labels):
+    tags = [["O", "O"], ["O"]]
+    assert quality(tags, tags, entities=is_entities(labels))["f1"] == 0
+    assert not is_entities(["DET", "NOUN"])
 
 
 def test_entities_as_seqeval_counts_them():

@@ -20,7 +20,7 @@ from fedgrow.approaches.common_model import (
     source_of,
     with_config,
 )
-from fedgrow.approaches.rounds import count, trained
+from fedgrow.approaches.rounds import count
 from fedgrow.approaches.schedule import jointly, own_steps
 from fedgrow.architectures.models import load_config
 from fedgrow.config.plan import Plan
@@ -29,7 +29,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.methods import WholeModel
 from fedgrow.runs.events import emit
 from fedgrow.tasks import Codec, Given
-from fedgrow.training.flops import counted
+from fedgrow.training.arithmetic import training_flops
 from fedgrow.training.loop import evaluate, fit
 from fedgrow.training.seeds import TRAIN, derive
 
@@ -77,19 +77,17 @@ class Pooled(Together):
         weights = learner.private_start()
         curves: list[list[Metrics]] = []
         flops: list[int] = []
-
-        def train(steps: int, number: int) -> Any:
-            seed = derive(plan.seed, TRAIN, people, number)  # participants' own streams end before this one
-            return fit(
-                learner, {}, weights, data, codec, task, plan.training, phase="joint", steps=steps, seed=seed
-            )  # fmt: skip
-
-        cost = counted(lambda: train(1, 0))
         for number, [(_, steps)] in enumerate(rounds, 1):
+            seed = derive(plan.seed, TRAIN, people, number)  # participants' own streams end before this one
+            what: tuple[Any, ...] = (learner, {}, weights, data, codec, task, plan.training)
             try:
-                fitted = train(steps, number)
+                fitted = fit(*what, phase="joint", steps=steps, seed=seed)
             except FedgrowError as error:
                 raise FedgrowError(f"{self.name}, in round {number}: {error}") from None
+            cost = training_flops(
+                *what, phase="joint", steps=steps, seed=seed, alike=(source.run.path, self.name)
+            )
+            flops.append((flops[-1] if flops else 0) + cost)
             if fitted.skipped:
                 emit(source.run.path, "skipped", method=self.name, round=number, steps=fitted.skipped)
             weights = fitted.private
@@ -98,10 +96,9 @@ class Pooled(Together):
                 [evaluate(learner, {}, weights, test, codec, task, size, plan.training) for test in tests]
             )
             _finite(curves[-1], number)
-            flops.append((flops[-1] if flops else 0) + cost * steps)
         size = count(learner.materialise({}, weights))
         return [
-            Ended(curve[-1], list(curve), [f // people for f in flops], trained(learner), size)
+            Ended(curve[-1], list(curve), [f // people for f in flops], learner.trained(), size)
             for curve in zip(*curves, strict=True)
         ]
 

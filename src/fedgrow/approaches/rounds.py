@@ -8,7 +8,7 @@ from torch import nn
 from fedgrow.approaches.base import Ended, Metrics
 from fedgrow.approaches.schedule import Parts
 from fedgrow.config.plan import Plan, TrainingPlan
-from fedgrow.methods.base import Learner, Phase, Tensors
+from fedgrow.methods.base import Learner, Tensors
 
 if TYPE_CHECKING:
     from fedgrow.federated.participant import Participant
@@ -57,7 +57,7 @@ def train_in_rounds(
         if number:
             curve.append(site.evaluate(learner, shared, private))
     flops = flops_by_round(site, learner, rounds, trains=trains)
-    model, numbers = learner.materialise(shared, private), trained(learner)
+    model, numbers = learner.materialise(shared, private), learner.trained()
     if finetune:
         tuned = site.finetune(model, finetune)
         curve.append(tuned.metrics)
@@ -80,7 +80,7 @@ def flops_by_round(
     trains: Trains = everything,
     sends: bool = False,
 ) -> list[int]:
-    """Return the arithmetic of a participant's training up to the end of every round, one step of each kind counted.
+    """Return the arithmetic of a participant's training up to the end of every round.
 
     Args:
         site: the participant.
@@ -94,17 +94,11 @@ def flops_by_round(
     sending = site.sending_flops(learner) if sends else 0
     total, found = 0, []
     for number, parts in enumerate(rounds):
-        for phase, steps in parts:
+        for part, (phase, steps) in enumerate(parts):
             own = _trained_in(site, shared, trains, number)
-            total += steps * site.step_flops(learner, phase, training, own)
+            total += site.training_flops(
+                learner, phase, steps, number, training=training, trains=own, part=part
+            )
         total += sending if number and parts else 0
         found.append(total)
     return found[1:]
-
-
-def trained(learner: Learner) -> int:
-    """Count the numbers that a learner trains in any phase."""
-    start: Tensors = {**learner.shared_start(), **learner.private_start()}
-    phases: tuple[Phase, ...] = ("local", "grow", "joint")
-    names = {name for phase in phases for group in learner.groups(phase) for name in group.names}
-    return sum(start[name].numel() for name in names)

@@ -4,7 +4,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended, Metrics
-from fedgrow.approaches.rounds import count, flops_by_round, trained
+from fedgrow.approaches.rounds import count, flops_by_round
 from fedgrow.approaches.schedule import jointly, own_steps
 from fedgrow.methods import Tensors, WholeModel
 
@@ -23,15 +23,17 @@ class Small(Alone):
         learner = WholeModel(site.small_model, site.small_rate)
         steps = own_steps(site.plan, site.index)
         rounds = jointly(steps, site.plan.schedule.rounds)
-        ends = set(accumulate(sum(n for _, n in parts) for parts in rounds[1:]))
-        curve: list[Metrics] = []
+        ends = list(accumulate(sum(n for _, n in parts) for parts in rounds[1:]))
+        start = learner.private_start()
+        reached: dict[int, Metrics] = {} if all(ends) else {0: site.evaluate(learner, {}, start)}
 
         def watch(step: int, _: float, state: Tensors) -> bool:
-            if step in ends:
-                curve.append(site.evaluate(learner, {}, state))
+            for end in {e for e in ends if e <= step} - reached.keys():  # late where steps were skipped
+                reached[end] = site.evaluate(learner, {}, state)
             return False
 
-        fitted = site.fit(learner, {}, learner.private_start(), "joint", steps, 0, watch=watch)
+        fitted = site.fit(learner, {}, start, "joint", steps, 0, watch=watch)
         metrics = site.evaluate(learner, {}, fitted.private)
+        curve = [reached.get(end, metrics) for end in ends]
         cost = flops_by_round(site, learner, rounds)
-        return Ended(metrics, curve, cost, trained(learner), count(site.small_model))
+        return Ended(metrics, curve, cost, learner.trained(), count(site.small_model))

@@ -1,19 +1,24 @@
 """One piece of work of a study, in a process of its own, so that its peak memory is its own."""
 
+import hashlib
+import json
 import resource
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedgrow.comparison.inputs import inputs
 from fedgrow.config.load import parse_plan
 from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import carry_out, prepared_sites
 from fedgrow.federated.failure import why
+from fedgrow.federated.participant import Participant
 from fedgrow.federated.simulate import forget
 from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.environment import environment
@@ -32,8 +37,7 @@ def prepare(folder: Path, plan_text: str) -> None:
     if is_done(folder):
         return
     run = _run(folder, plan_text)
-    prepared_sites(run)
-    write_json(folder / DONE, {})
+    write_json(folder / DONE, {"inputs": inputs(run.plan), "split": _split(prepared_sites(run))})
 
 
 def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> None:
@@ -53,10 +57,17 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
     run = _run(folder, plan_text)
     run.note(models=False)  # figures are compared: a grown model of every experiment would fill the disk
     _same_data(run, RunFolder(setting))
+    same_inputs(setting, RunFolder(setting).plan)
     for name in run.plan.names:
         small, source = (r.participant(name) / "private" / "small" for r in (run, RunFolder(setting)))
         if not small.exists():
             write_folder(small, partial(shutil.copytree, source, dirs_exist_ok=True))
+    split = _split(prepared_sites(run))
+    if split != record_of(setting)["split"]:
+        raise FedgrowError(
+            f"{run.path}: other rows would be held out than in its setting {setting}; is fedgrow's code another one? "
+            "Begin anew with another --out"
+        )
     began, now = time.perf_counter(), time.time()
     try:
         outcome = carry_out(run, approach)
@@ -70,6 +81,8 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
         "readying_flops": [r["flops"] for r in readied],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
+        "inputs": inputs(run.plan),
+        "split": split,
         "outcome": outcome.to_json(),
     }
     write_json(folder / DONE, record)
@@ -98,6 +111,27 @@ def same_plan(folder: Path, plan: Plan) -> None:
         raise FedgrowError(
             f"{folder} holds an experiment with another plan; choose another --out, or remove this folder"
         )
+
+
+def same_inputs(folder: Path, plan: Plan) -> None:
+    """Refuse to mix what was run with what would be run on other files of the same names.
+
+    Raises:
+        FedgrowError: a file that the plan names is not as it was.
+    """
+    due = inputs(plan)
+    if (had := record_of(folder)["inputs"]) != due:
+        names = sorted({one[0] for one in [*had, *due] if one not in had or one not in due})
+        raise FedgrowError(
+            f"{folder} was run on other files under the same names ({', '.join(names)}); "
+            "choose another --out, or bring them back"
+        )
+
+
+def _split(sites: Sequence[Participant]) -> str:
+    """Return a digest of everyone's training and held-out examples."""
+    digests = [part.digest() for site in sites for part in site.raw_data]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def _plan(text: str) -> Plan:

@@ -40,7 +40,7 @@ def _read(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise FedgrowError(f"--known {path}: no table of results ({error})") from None
-    if missing := sorted({*NAMED, "plan", "inputs"} - set(frame.columns)):
+    if missing := sorted({*NAMED, "plan", "inputs", "split", "versions"} - set(frame.columns)):
         raise FedgrowError(f"--known {path}: it lacks {', '.join(missing)}; name a study's results.parquet")
     return frame
 

@@ -12,7 +12,6 @@ from fedgrow.architectures import Shape, families
 from fedgrow.architectures.axes import axis_size
 from fedgrow.comparison.execute import is_done, record_of
 from fedgrow.comparison.experiments import Experiment, bare
-from fedgrow.comparison.inputs import inputs
 from fedgrow.comparison.run import Work
 from fedgrow.config.plan import Plan
 from fedgrow.runs.atomic import write_bytes
@@ -26,8 +25,8 @@ def gather(work: Work) -> pd.DataFrame:
 
     Columns: ``method``, ``approach``, ``task``, ``kind`` (of task), ``partition``, ``seed``; ``metric`` (the one compared)
     and ``higher_is_better``; for every metric of the task ``<metric>_mean``, ``_sd``, ``_worst`` over participants; costs
-    as ``line`` says; ``curve``, ``participants``, ``plan`` (local paths by their last names) and ``inputs`` (their digests)
-    as JSON.
+    as ``line`` says; ``curve``, ``participants``, ``plan`` (local paths by their last names), ``inputs`` (their digests) and
+    ``versions`` as JSON; ``split`` is a digest of everyone's training and held-out examples.
     """
     lines = []
     for one in work.all():
@@ -88,10 +87,13 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "peak_memory": record["peak_memory"],
         "seconds": float("nan") if record["seconds"] is None else record["seconds"],
         "finished": record["finished"],
-        "versions": json.dumps(record["environment"]["packages"]),
+        "versions": json.dumps(
+            {"Python": record["environment"]["python"], **record["environment"]["packages"]}
+        ),
         "curve": json.dumps(curve(outcome, metric)),
         "plan": bare(plan).model_dump_json(),
-        "inputs": json.dumps(inputs(plan)),
+        "inputs": json.dumps(record["inputs"]),
+        "split": record["split"],
         "participants": json.dumps({name: e.metrics for name, e in outcome.participants.items()}),
     }
 

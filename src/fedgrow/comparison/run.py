@@ -12,7 +12,14 @@ from typing import Any
 
 import yaml
 
-from fedgrow.comparison.execute import experiment, is_done, prepare, same_plan
+from fedgrow.comparison.execute import (
+    experiment,
+    is_done,
+    prepare,
+    record_of,
+    same_inputs,
+    same_plan,
+)
 from fedgrow.comparison.experiments import Experiment, Setting, experiments, settings
 from fedgrow.comparison.known import known_lines
 from fedgrow.config.plan import Plan
@@ -58,7 +65,10 @@ class Work:
         for what in everything:
             if is_done(self.folder(what)):
                 same_plan(self.folder(what), what.plan)
+                same_inputs(self.folder(what), what.plan)
         self.known = known_lines(known, self.all())
+        for setting in self.settings:
+            self._check_split(setting)
 
     def all(self) -> list[Experiment]:
         """Return all experiments in order."""
@@ -85,6 +95,22 @@ class Work:
                 deal(setting.plan)
             except FedgrowError as error:
                 raise FedgrowError(f"{setting.name}: {error}") from None
+
+    def _check_split(self, setting: Setting) -> None:
+        """Refuse known results that were measured on other held-out rows than the setting's, or each other's.
+
+        Raises:
+            FedgrowError: there are such.
+        """
+        known = [e.name for e in self.experiments[setting.name] if e.name in self.known]
+        due = record_of(self.folder(setting))["split"] if is_done(self.folder(setting)) else None
+        for name in known:
+            due = due or self.known[name]["split"]
+            if self.known[name]["split"] != due:
+                raise FedgrowError(
+                    f"--known: the result of {name} is of other training and held-out rows than {setting.name} has; "
+                    "it is of other code, or other versions of libraries: leave the table out"
+                )
 
     def run(self, jobs: int, report: Report) -> dict[str, str]:
         """Do what is not done.
@@ -123,6 +149,7 @@ class Work:
                     if reason is not None:
                         failed[what.name] = reason
                     elif isinstance(what, Setting):
+                        self._check_split(what)
                         for one in (e for e in left if e.setting.name == what.name):
                             waiting[self._submit(pool, one)] = one
                     report("setting" if isinstance(what, Setting) else "experiment", what.name, reason)

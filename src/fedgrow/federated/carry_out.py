@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Alone, Ended, Federated, Outcome, Together
-from fedgrow.approaches.rounds import count, flops_by_round, trained
+from fedgrow.approaches.rounds import count, flops_by_round
 from fedgrow.approaches.schedule import of_participant
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.client_app import app as client_app
@@ -106,7 +106,7 @@ def _ended(site: Participant, shared: Tensors, server_round: int, curve: list[Ev
     training = approach.training(site.plan.training)
     rounds = of_participant(approach.rounds(site.plan), site.plan, site.index)
     flops = flops_by_round(site, learner, rounds, training, trains=approach.trains, sends=True)
-    model, numbers = learner.materialise(mine, private), trained(learner)
+    model, numbers = learner.materialise(mine, private), learner.trained()
     steps = site.plan.schedule.finetune_steps
     if approach is FED_GROW and steps:
         tuned = site.finetune(model, steps)

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
@@ -29,8 +28,9 @@ from fedgrow.report.model_card import model_card
 from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.events import emit
 from fedgrow.tasks.models import load_for
+from fedgrow.training.arithmetic import training_flops
 from fedgrow.training.flops import counted
-from fedgrow.training.loop import Fitted, Watch, draws, evaluate, fit
+from fedgrow.training.loop import Fitted, Watch, evaluate, fit
 from fedgrow.training.parity import parity
 from fedgrow.training.seeds import INIT, TRAIN, derive
 
@@ -92,7 +92,7 @@ class Participant(OwnData):
             "parameters": count(trained),
             "metrics": metrics,
             "steps": plan.steps,
-            "flops": plan.steps * self.step_flops(learner, "joint") if plan.steps else 0,
+            "flops": self.training_flops(learner, "joint", plan.steps, 0, prepare=plan),
             "fresh_tensors": fresh,
             "examples": {"train": len(self.train_data), "test": len(self.test_data)},
             "labels": list(self.codec.labels),
@@ -282,7 +282,7 @@ class Participant(OwnData):
         last = self.plan.schedule.rounds + 1
         fitted = self.fit(learner, {}, learner.private_start(), "joint", steps, last)
         tuned = learner.materialise({}, fitted.private)
-        cost = steps * self.step_flops(learner, "joint")
+        cost = self.training_flops(learner, "joint", steps, last)
         return Tuned(tuned, self.evaluate(learner, {}, fitted.private), cost)
 
     def parity(self) -> Parity:
@@ -308,8 +308,7 @@ class Participant(OwnData):
         part: int = 0,
     ) -> Fitted:
         """Train a learner on this participant's data, with the seed of this round (and, from the second, of its part)."""
-        path = (self.index, server_round, part) if part else (self.index, server_round)
-        seed = derive(self.plan.seed, INIT if prepare else TRAIN, *path)
+        seed = self._seed(server_round, part, prepare)
         try:
             fitted = fit(
                 learner,
@@ -340,36 +339,38 @@ class Participant(OwnData):
             )
         return fitted
 
-    def step_flops(
+    def training_flops(
         self,
         learner: Learner,
         phase: Phase,
+        steps: int,
+        server_round: int,
+        *,
+        prepare: PreparePlan | None = None,
         training: TrainingPlan | None = None,
         trains: Callable[[str], bool] | None = None,
+        part: int = 0,
     ) -> int:
-        """Return the arithmetic of one step of a phase, counted while a step on this participant's data is made.
+        """Return the arithmetic of ``fit`` from the learner's start; steps that are alike are counted once in a run."""
+        return training_flops(
+            learner,
+            learner.shared_start(),
+            learner.private_start(),
+            self.train_data,
+            self.codec,
+            self.task,
+            training or self.plan.training,
+            phase=phase,
+            steps=steps,
+            seed=self._seed(server_round, part, prepare),
+            trains=trains,
+            # tables over the vocabulary may be frozen, and in no tensor of the learner's
+            alike=(self.run.path, self.method, self.codec.vocabulary_digest()),
+        )
 
-        It follows from sizes alone, so that of participants that are alike in them only one is counted.
-        """
-        shared, private = learner.shared_start(), learner.private_start()
-        plan = training or self.plan.training
-        _, drawn = draws(len(self.train_data), plan.batch_size, 0)
-        inputs, _ = self.codec.batch(self.train_data, next(drawn))
-        sizes = tuple((name, t.shape) for tensors in (shared, private, inputs) for name, t in tensors.items())
-        names = tuple(n for g in learner.groups(phase) for n in g.names if trains is None or trains(n))
-        words = self.codec.vocabulary_digest()  # tables over it may be frozen, and in none of the above
-        alike = self.run.path, self.method, type(learner), learner.reading.shape, words, names, plan, sizes
-
-        with torch.no_grad():
-            learner.weights(shared, private)  # what a learner works out once is none of a step
-
-        def step() -> None:
-            fit(
-                learner, shared, private, self.train_data, self.codec, self.task, plan,
-                phase=phase, steps=1, seed=0, trains=trains,
-            )  # fmt: skip
-
-        return counted(step, alike)
+    def _seed(self, server_round: int, part: int, prepare: PreparePlan | None) -> int:
+        path = (self.index, server_round, part) if part else (self.index, server_round)
+        return derive(self.plan.seed, INIT if prepare else TRAIN, *path)
 
     def sending_flops(self, learner: Learner) -> int:
         """Return the arithmetic of what this participant makes to be sent after a round."""

@@ -54,6 +54,13 @@ class Learner(ABC):
     def groups(self, phase: Phase) -> list[Group]:
         """Return what a phase trains; everything else stays as it is."""
 
+    def trained(self) -> int:
+        """Count the numbers that are trained in any phase."""
+        start: Tensors = {**self.shared_start(), **self.private_start()}
+        phases: tuple[Phase, ...] = ("local", "grow", "joint")
+        names = {name for phase in phases for group in self.groups(phase) for name in group.names}
+        return sum(start[name].numel() for name in names)
+
     @abstractmethod
     def weights(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> Tensors:
         """Return the model's weights as ``logits`` takes them, differentiable in both arguments."""

@@ -80,6 +80,10 @@ class RollingSubModel(WholeModel):
         """Return the weights that stay, at the large model's width."""
         return dict(self.whole)
 
+    def trained(self) -> int:
+        """Count the numbers of the sub-model: what is trained at a time."""
+        return sum(tensor.numel() for tensor in self.start.values())
+
     def weights(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> Tensors:
         """Put shared weights and the window of the private ones together."""
         offset = int(shared[WINDOW]) if WINDOW in shared else self.cut.offset

@@ -1,6 +1,7 @@
 """The report of a study: ``report.md`` with its figures beside, and ``report.html``, which stands alone."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -75,7 +76,8 @@ NOTES = (
     "Every figure is measured on each participant's own held-out data; `±` is the sample's standard deviation over seeds, "
     "`sd` that over participants (mean over seeds), differences are paired over seeds with a "
     f"{LEVEL:.0%} interval (Student's t). Bytes are those of the messages as serialised, with evaluation's broadcasts. "
-    "Arithmetic is counted by torch (products, convolutions, attention); readying is that of small models before growth. "
+    "Arithmetic is counted by torch (products, convolutions, attention); "
+    "readying is that of small models before growth. "
     "Peak memory is that of the experiment's whole process, with all its participants."
 )
 
@@ -86,15 +88,29 @@ def head(study: Study, frame: pd.DataFrame, failed: dict[str, str], missing: int
     seeds = ", ".join(map(str, study.seeds))
     facts = [
         f"{len(frame)} experiments; seeds {seeds}; methods are held against `{next(iter(study.methods))}`",
-        f"{record['platform']}, {record['cpus']} cores, one thread an experiment; Python {record['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
+        f"{record['platform']}, {record['cpus']} cores, one thread an experiment",
     ]
     if len(frame):
+        facts.append(_versions(frame))
         facts.append(f"finished {frame['finished'].min()} to {frame['finished'].max()}")
     if missing:
         facts.append(f"**{missing} experiments are not done**; the same command goes on with them")
     facts += [f"**failed**: {name}: {reason}" for name, reason in failed.items()]
     return facts
+
+
+def _versions(frame: pd.DataFrame) -> str:
+    """Say what the experiments ran with; where that differs among them, how many ran with what."""
+    found = [json.loads(text) for text in frame["versions"]]
+    said = []
+    for name in found[0]:
+        numbers = Counter(one[name] for one in found)
+        several = len(numbers) > 1
+        said.append(
+            f"{name} "
+            + " and ".join(f"{v} ({n} of {len(found)})" if several else v for v, n in numbers.items())
+        )
+    return ", ".join(said)
 
 
 def summary(study: Study, frame: pd.DataFrame) -> Rows:
@@ -137,11 +153,12 @@ def sections(study: Study, frame: pd.DataFrame) -> Iterator[Part]:
             part = frame[(frame["task"] == task) & (frame["partition"] == partition)]
             if not len(part):
                 continue
+            part, seeds = of_common_seeds(part)
             metric = part["metric"].iloc[0]
             better = "higher" if part["higher_is_better"].iloc[0] else "lower"
             said = (
                 f"{part['kind'].iloc[0]}, {metric} ({better} is better), {part['participants_count'].iloc[0]} participants, "
-                f"{_span(part['rounds'])} rounds."
+                f"{_span(part['rounds'])} rounds{seeds}."
             )
             figures = {axis: curves(_curves(part, axis), AXES[axis], metric) for axis in AXES}
             yield Part(
@@ -151,6 +168,21 @@ def sections(study: Study, frame: pd.DataFrame) -> Iterator[Part]:
                 difference_rows(gaps, task, partition, reference),
                 {axis: svg for axis, svg in figures.items() if svg},
             )
+
+
+def of_common_seeds(part: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the lines of the seeds that every method has, for a mean over other seeds is of other data, and words on it.
+
+    Where methods have no seed in common, all lines are returned, and the words say so.
+    """
+    seeds = [set(lines["seed"]) for _, lines in part.groupby("method")]
+    common = set.intersection(*seeds)
+    if all(own == common for own in seeds):
+        return part, ""
+    if not common:
+        return part, "; **methods have no seed in common: do not compare their means**"
+    kept = ", ".join(map(str, sorted(common)))
+    return part[part["seed"].isin(common)], f"; of the seeds that all methods have: {kept}"
 
 
 def method_rows(part: pd.DataFrame) -> Rows:

@@ -121,13 +121,13 @@ def quality(
 
 
 def is_entities(names: Sequence[str]) -> bool:
-    """Whether tags mark entities."""
-    return any(name.startswith(ENTITY) for name in names)
+    """Whether tags mark entities; the lone tag of a participant whose texts have none does."""
+    return all(name == OUTSIDE or name.startswith(ENTITY) for name in names)
 
 
 def _check_scheme(names: Sequence[str]) -> None:
     strange = [name for name in names if name != OUTSIDE and not name.startswith(ENTITY)]
-    if is_entities(names) and strange:
+    if strange and any(name.startswith(ENTITY) for name in names):
         raise FedgrowError(
             f"tags {', '.join(map(repr, strange[:5]))} stand beside tags that mark entities; expected {OUTSIDE!r}, or "
             f"a type after {' or '.join(map(repr, ENTITY))}; rename them in data.tags and data.labels"

@@ -57,6 +57,7 @@ def fit(
     seed: int,
     watch: Watch | None = None,
     trains: Callable[[str], bool] | None = None,
+    batches: Iterator[list[int]] | None = None,
 ) -> Fitted:
     """Train for so many steps with a fresh AdamW.
 
@@ -73,6 +74,7 @@ def fit(
         seed: for batches and dropout, from ``seeds.derive``.
         trains: which of the tensors that the phase trains are trained; default: all.
         watch: sees every step (progress, evaluation on the way) and may end the training early.
+        batches: the examples of every step; default: drawn from the seed.
 
     Raises:
         FedgrowError: a loss or gradient is not finite and the plan says stop, or no step had finite ones.
@@ -97,7 +99,7 @@ def fit(
     losses, skipped = [], 0
     with one_thread(), seeded(dropout):
         for step in range(steps):
-            inputs, targets = codec.batch(data, next(drawn))
+            inputs, targets = codec.batch(data, next(batches or drawn))
             weights = learner.weights({n: state[n] for n in shared}, {n: state[n] for n in private})
             with autocast(plan, device):
                 loss = learner.loss(task, weights, state, on(device, inputs), targets)

@@ -1,0 +1,34 @@
+"""The report of a study: what it compares, and what it says it ran with."""
+
+import json
+
+import pandas as pd
+
+from fedgrow.report.comparison import _versions, of_common_seeds
+
+
+def lines(**seeds):
+    return pd.DataFrame([{"method": name, "seed": seed} for name, own in seeds.items() for seed in own])
+
+
+def test_means_are_over_the_seeds_that_all_methods_have():
+    part, said = of_common_seeds(lines(a=[0, 1, 2], b=[0, 2]))
+    assert sorted(map(tuple, part[["method", "seed"]].to_numpy())) == [("a", 0), ("a", 2), ("b", 0), ("b", 2)]
+    assert said.endswith("that all methods have: 0, 2")
+
+
+def test_nothing_is_said_where_all_have_the_same_seeds():
+    part, said = of_common_seeds(lines(a=[0, 1], b=[0, 1]))
+    assert (len(part), said) == (4, "")
+
+
+def test_no_common_seed_is_said():
+    part, said = of_common_seeds(lines(a=[0], b=[1]))
+    assert len(part) == 2
+    assert "no seed in common" in said
+
+
+def test_what_experiments_ran_with_is_theirs():
+    ran = [{"fedgrow": "0.1.0+aa", "torch": "2.9"}, {"fedgrow": "0.1.0+bb", "torch": "2.9"}]
+    frame = pd.DataFrame({"versions": [json.dumps(one) for one in (*ran, ran[0])]})
+    assert _versions(frame) == "fedgrow 0.1.0+aa (2 of 3) and 0.1.0+bb (1 of 3), torch 2.9"
