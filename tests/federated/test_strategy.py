@@ -62,11 +62,12 @@ def test_fedavg_weighs_by_examples():
     assert averaged["a"].dtype == np.float32
 
 
-def one_round(rounds: Rounds, number: int, start: ArrayRecord) -> ArrayRecord:
+def one_round(rounds: Rounds, number: int, start: ArrayRecord, kept: tuple[str, ...] = ()) -> ArrayRecord:
     grid = LocalGrid(app, PEOPLE, {"run": "", "method": ""})
     messages = rounds.train(number, start, grid)
     assert {m.metadata.message_type for m in messages} == {"train.grow"}
-    return rounds.aggregate(number, {i: sent(number + 0.1 * i, 10 + i) for i in range(PEOPLE)})
+    replies = {i: sent(number + 0.1 * i, 10 + i) for i in range(PEOPLE)}
+    return rounds.aggregate(number, replies, {name: start[name] for name in kept})
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -78,20 +79,34 @@ def test_every_strategy_aggregates(name):
     assert all(np.abs(a).max() > 0 for a in out.values())
 
 
+@pytest.mark.parametrize("kept", [(), ("b",)])
 @pytest.mark.parametrize(
     ("name", "options"), [("FedAvgM", {"server_momentum": 0.9}), ("FedAdam", {}), ("FedYogi", {})]
 )
-def test_a_restored_strategy_goes_on_as_if_it_had_not_stopped(name, options):
+def test_a_restored_strategy_goes_on_as_if_it_had_not_stopped(name, options, kept):
     start = to_record({"a": torch.zeros(2, 3), "b": torch.zeros(4)})
     unbroken = Rounds(name, PEOPLE, options)
-    middle = one_round(unbroken, 1, start)
+    middle = one_round(unbroken, 2, one_round(unbroken, 1, start), kept)
     state = unbroken.state()
     assert state, "the strategy carries something"
     restored = Rounds(name, PEOPLE, options)
     restored.restore(state)
-    expected, found = values(one_round(unbroken, 2, middle)), values(one_round(restored, 2, middle))
+    expected, found = values(one_round(unbroken, 3, middle)), values(one_round(restored, 3, middle))
     for key in expected:
         np.testing.assert_array_equal(expected[key], found[key])
+
+
+def test_what_no_one_trained_is_not_moved_by_momentum_then_or_later():
+    """One array moves by 1 whenever it is trained: every other round."""
+    rounds, held = Rounds("FedAvgM", 1, {"server_momentum": 0.5}), to_record({"a": torch.zeros(1)})
+    grid, seen = LocalGrid(app, 1, {"run": "", "method": ""}), []
+    for number in range(1, 6):
+        rounds.train(number, held, grid)
+        moves = number % 2
+        reply = {0: Sent({"a": torch.tensor(held["a"].numpy()) + moves}, 1)}
+        held = rounds.aggregate(number, reply, {} if moves else {"a": held["a"]})
+        seen.append(held["a"].numpy().item())
+    assert seen == [1, 1, 2.25, 2.25, 3.5625]  # momentum goes on to halve in rounds that keep the array
 
 
 @pytest.mark.parametrize("option", ["fraction_train", "weighted_by_key", "min_train_nodes"])

@@ -178,12 +178,12 @@ class Federation:
 
     def _aggregate(self, server_round: int, held: ArrayRecord) -> ArrayRecord:
         own = self.approach.aggregate(self.run_folder, from_record(held), self.spool, server_round)
-        average = self.rounds.aggregate(server_round, self.spool) if own is None else to_record(own)
-        self.spool.clear()
         if own is None:
-            for name, array in held.items():  # what no one trained stays as it is to the bit
-                if not self.approach.trains(self.plan, name, server_round):
-                    average[name] = array
+            kept = {n: a for n, a in held.items() if not self.approach.trains(self.plan, n, server_round)}
+            average = self.rounds.aggregate(server_round, self.spool, kept)
+        else:
+            average = to_record(own)
+        self.spool.clear()
         return average
 
     def _ask(self, message_type: str, server_round: int, arrays: ArrayRecord | None) -> list[Message]:

@@ -5,9 +5,10 @@ the messages. Add a strategy by adding a line here.
 """
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
     Bulyan,
@@ -81,8 +82,10 @@ class Rounds:
         messages = self.strategy.configure_evaluate(server_round, arrays, ConfigRecord(), grid)
         return _readdressed(messages, EVALUATE, server_round)
 
-    def aggregate(self, server_round: int, sent: Mapping[int, Sent]) -> ArrayRecord:
-        """Aggregate the participants' operators.
+    def aggregate(
+        self, server_round: int, sent: Mapping[int, Sent], kept: Mapping[str, Array] = MappingProxyType({})
+    ) -> ArrayRecord:
+        """Aggregate the participants' operators; arrays that are kept stay as they are given, to the bit.
 
         A strategy that begins with the mean is given that, summed one reply after another in the participants' order and
         in float64; one that compares replies is given all of them.
@@ -94,7 +97,14 @@ class Rounds:
         arrays, _ = self.strategy.aggregate_train(server_round, replies)
         if arrays is None:
             raise FedgrowError(f"round {server_round}: {name} made no aggregate of {len(sent)} replies")
-        return to_record({name: array.numpy().astype(np.float32) for name, array in arrays.items()})
+        found = to_record({name: array.numpy().astype(np.float32) for name, array in arrays.items()})
+        for name, array in kept.items():
+            found[name] = array
+        if isinstance(
+            self.strategy, FedAvgM
+        ):  # it goes by a copy of its own, where its momentum moved what is kept
+            self.strategy.current_arrays = found
+        return found
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what the strategy carries from round to round (momenta), to be written beside the operator."""
