@@ -1,9 +1,9 @@
 """Does the trained Global-LiGO hold knowledge that a newcomer can use?
 
 Question: participants that were not in the federation take its Global-LiGO as it is and train only their Local-LiGO and
-head (`newcomer`), only their head (`head-only`), or train it on (`warm`). After how many steps do they reach the mean that
-the members reached, against growing alone from the untrained start (`alone`), with the same steps and data, and against the
-small model trained on (`small`)? A run that never reaches it counts as such.
+head (`newcomer`), only their head (`head-only`; with the untrained operator: `untrained`), or train it on (`warm`). After
+how many steps do they reach the mean that the members reached, against growing alone from the untrained start (`alone`),
+with the same steps and data, and against the small model trained on (`small`)? A run that never reaches it counts as such.
 Newcomers may simply have harder shards than members, so the steps to where `alone` ends stand beside.
 
 The plan's last participants are the newcomers; shards are dealt out once, so that nobody shares examples.
@@ -37,6 +37,10 @@ KEPT = {"operator.trained": "", "operator.frozen": True}
 METHODS: dict[str, Any] = {
     "head-only": {"approach": "independent", "set": KEPT | {"local_operator": {"kind": "fixed"}}},
     "newcomer": {"approach": "independent", "set": KEPT | {"local_operator": {"kind": "low-rank"}}},
+    "untrained": {
+        "approach": "independent",
+        "set": {"operator.frozen": True, "local_operator": {"kind": "fixed"}},
+    },
     "warm": {"approach": "independent", "set": {"operator.trained": ""}},
     "alone": {"approach": "independent"},
     "small": {"approach": "small"},
