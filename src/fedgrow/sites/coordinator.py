@@ -104,6 +104,7 @@ class Coordinator:
     @contextlib.contextmanager
     def _link(self) -> Iterator[None]:
         """Have a SuperLink, and connections to it."""
+        self.at.private.chmod(0o700)  # Flower's database holds what takes a run's tasks
         record = self.at.record
         arguments = superlink_arguments(
             self.at.private, record.host, record.port, self.at.certificates, self.at.secret
@@ -158,18 +159,13 @@ class Coordinator:
         """Register the keys of the sites, waiting for those that are not invited yet.
 
         Raises:
-            FedgrowError: some are not invited within the plan's patience.
+            FedgrowError: some are not invited within the plan's patience, or another key is registered for one.
         """
-        assert self.control is not None
         end = monotonic() + self.at.plan.faults.patience
         told: set[str] = set()
         while True:
             self._alive()
-            known = {name: int(node.node_id) for name, node in self.control.nodes().items()}
-            for name, key in self.at.keys().items():
-                if name not in known:
-                    known[name] = self.control.register(name, key)
-                    emit(self.run.path, "registered", name=name)
+            known = self._registered()
             missing = [name for name in self.at.plan.names if name not in known]
             self.nodes = {name: known[name] for name in self.at.plan.names if name in known}
             if not missing:
@@ -183,6 +179,24 @@ class Coordinator:
                 told = set(missing)
                 emit(self.run.path, "waiting", invited=sorted(self.nodes), not_invited=missing)
             sleep(1.0)
+
+    def _registered(self) -> dict[str, int]:
+        """Return the node of every invited site, registering those that are not yet."""
+        assert self.control is not None
+        found, nodes = self.control.nodes(), dict[str, int]()
+        for name, key in self.at.keys().items():
+            if name not in found:
+                nodes[name] = self.control.register(name, key)
+                emit(self.run.path, "registered", name=name)
+            elif found[name].public_key == key:
+                nodes[name] = int(found[name].node_id)
+            else:
+                raise FedgrowError(
+                    f"{name}: Flower has another key for it than the one that was invited, so somebody else would be "
+                    f"{name}; remove {self.at.private}/superlink.db, and go on with `fedgrow server --resume`: "
+                    "it registers the invited keys anew"
+                )
+        return nodes
 
     def _introduce(self, federation: Federation, sites: SiteGrid) -> None:
         """Show every site the plan; one that has approved it says so. Who comes late is shown it then."""

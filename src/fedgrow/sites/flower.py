@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from flwr.app import Context, Message
@@ -40,6 +40,7 @@ from flwr.supercore.interceptors import (
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufClient, ProtobufRequestContext
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
@@ -47,6 +48,7 @@ from flwr.superlink.grid.http_grid import HttpGrid
 from flwr.supernode.runtime.run_clientapp import push_message
 
 from fedgrow.exchange.wire import error_reply, set_message_id
+from fedgrow.sites.guarded_superlink import SECRET
 
 ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 HEARTBEAT_EVERY = 10.0  # seconds
@@ -69,6 +71,7 @@ serverapp = "fedgrow.federated.server_app:app"
 clientapp = "fedgrow.federated.client_app:app"
 """
 
+C = TypeVar("C", bound=ProtobufClient)
 Failure = (httpx.HTTPError, ConnectionError)
 
 
@@ -79,7 +82,7 @@ class Place:
     Attributes:
         address: host:port.
         authority: the certificate that it is checked by; None for plain HTTP (a SuperNode's, on loopback only).
-        secret: what shows that a task may be taken.
+        secret: what shows that a task may be taken, and to a SuperLink's guard that a call is the coordinator's.
     """
 
     address: str
@@ -87,16 +90,37 @@ class Place:
     secret: bytes
 
 
+class _Secret:
+    """Shows the secret with every call."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret.decode()
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        """Add the header that the guard asks for."""
+        context.request.headers[SECRET] = self._secret
+        return call_next(context)
+
+
+def _connected(
+    client: type[C], place: Place, component: str, *interceptors: Any, retries: RetryInvoker | None = None
+) -> C:
+    """Connect to a place; the secret itself is only sent over TLS, which is to the coordinator's own SuperLink."""
+    secret = [_Secret(place.secret)] if place.authority is not None else []
+    return client.from_server_address(
+        server_address=place.address,
+        insecure=place.authority is None,
+        root_certificates=place.authority,
+        interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *secret, *interceptors],
+        retry_invoker=retries,
+    )
+
+
 class Control:
     """The coordinator's commands to its SuperLink."""
 
     def __init__(self, place: Place) -> None:
-        self._client = ControlHttpClient.from_server_address(
-            server_address=place.address,
-            insecure=place.authority is None,
-            root_certificates=place.authority,
-            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedgrow")],
-        )
+        self._client = _connected(ControlHttpClient, place, "fedgrow")
 
     def nodes(self) -> dict[str, NodeInfo]:
         """Return the registered sites by name."""
@@ -140,13 +164,7 @@ def _retries() -> RetryInvoker:
 
 
 def _runtime(place: Place, component: str, *interceptors: Any) -> RuntimeHttpClient:
-    return RuntimeHttpClient.from_server_address(
-        server_address=place.address,
-        insecure=place.authority is None,
-        root_certificates=place.authority,
-        interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *interceptors],
-        retry_invoker=_retries(),
-    )
+    return _connected(RuntimeHttpClient, place, component, *interceptors, retries=_retries())
 
 
 class Tasks:
@@ -191,8 +209,7 @@ def heartbeats(client: RuntimeHttpClient) -> Iterator[None]:
 def serving(place: Place, token: str) -> Iterator[HttpGrid]:
     """Become the ServerApp of the run that a token is for, and end the run with it."""
     grid = HttpGrid(place.address, place.authority is None, place.authority, token=token)
-    grid._retry_invoker = _retries()
-    client = grid._runtime_client
+    grid._client = client = _runtime(place, "flwr-serverapp", RuntimeTokenHttpInterceptor(token))
     status = "failed"
     try:
         with heartbeats(client):
