@@ -19,6 +19,7 @@ from flwr.cli.build import build_fab_from_files
 from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
 from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as ProtoFab
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node, NodeInfo
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
@@ -34,7 +35,11 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_confirm_message_received_fn_protobuf,
     make_pull_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_and_inflate_object_from_tree
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    pull_and_inflate_object_from_tree,
+)
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -47,6 +52,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 from flwr.supernode.runtime.run_clientapp import push_message
 
+from fedgrow.errors import FedgrowError
 from fedgrow.exchange.wire import error_reply, set_message_id
 from fedgrow.sites.guarded_superlink import SECRET
 
@@ -72,7 +78,11 @@ clientapp = "fedgrow.federated.client_app:app"
 """
 
 C = TypeVar("C", bound=ProtobufClient)
-Failure = (httpx.HTTPError, ConnectionError)
+Failure = (httpx.HTTPError, ConnectionError, ObjectPushError)
+
+
+class Unreadable(FedgrowError):
+    """What came to a site is no message that can be read."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +252,9 @@ class ClientTask:
         Args:
             given_up: asked while the message is not whole. A SuperNode carries one message at a time, and leaves the task
                 of one that it gave up behind: None is given where that is known.
+
+        Raises:
+            Unreadable: it is whole, and is no message.
         """
         done = False
         try:
@@ -267,17 +280,22 @@ class ClientTask:
         found = self._client.PullMessages(PullAppMessagesRequest())
         if not found.messages_list:
             return None
-        tree, node = found.message_object_trees[0], Node(node_id=context.node_id)
+        try:
+            return self._whole(found.message_object_trees[0], context, given_up)
+        except Failure:
+            raise
+        except Exception as error:  # the coordinator may have sent anything
+            raise Unreadable(f"what the coordinator sent is no message ({type(error).__name__})") from error
+
+    def _whole(self, tree: ObjectTree, context: Context, given_up: Callable[[], bool]) -> Message | None:
+        """Put a message together from its parts, as they come."""
+        node, run_id = Node(node_id=context.node_id), context.run_id
+        pull = make_pull_object_fn_protobuf(self._client.PullObject, node, run_id)
+        confirm = make_confirm_message_received_fn_protobuf(self._client.ConfirmMessageReceived, node, run_id)
         while True:
             try:
                 message = pull_and_inflate_object_from_tree(
-                    tree,
-                    make_pull_object_fn_protobuf(self._client.PullObject, node, context.run_id),
-                    make_confirm_message_received_fn_protobuf(
-                        self._client.ConfirmMessageReceived, node, context.run_id
-                    ),
-                    return_type=Message,
-                    max_time=WHOLE_WITHIN,
+                    tree, pull, confirm, return_type=Message, max_time=WHOLE_WITHIN
                 )
             except ObjectPullError:
                 if given_up():
