@@ -22,7 +22,7 @@ from fedgrow.runs.atomic import write_json, write_text
 from fedgrow.runs.events import emit
 from fedgrow.runs.lock import Lock
 from fedgrow.runs.operator import write_operator
-from fedgrow.sites.children import Child, wait_until_listening
+from fedgrow.sites.children import Child, Slow, wait_until_free, wait_until_listening
 from fedgrow.sites.coordination import Coordination, digest_of
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
 from fedgrow.sites.grid import LinkLost, SiteGrid
@@ -31,6 +31,7 @@ from fedgrow.sites.status import status_of
 
 SUPERLINK = "from fedgrow.sites.guarded_superlink import main; main()"
 UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
+FREE_WITHIN = 10.0  # seconds for a SuperLink that has lost its coordinator to end
 STATUS_EVERY = 2.0  # seconds
 END_WITHIN = 30.0  # seconds for the sites to hear that it is over
 MOST_RESTARTS = 20  # without a round in between
@@ -106,6 +107,7 @@ class Coordinator:
         """Have a SuperLink, and connections to it."""
         self.at.private.chmod(0o700)  # Flower's database holds what takes a run's tasks
         record = self.at.record
+        wait_until_free(record.host, record.port, FREE_WITHIN)
         arguments = superlink_arguments(
             self.at.private, record.host, record.port, self.at.certificates, self.at.secret
         )
@@ -116,6 +118,8 @@ class Coordinator:
             wait_until_listening(self.child, "127.0.0.1", record.port, UP_WITHIN)
             self.control = Control(self.place)
             yield
+        except Slow as error:
+            raise LinkLost(str(error)) from None
         except Failure as error:
             raise LinkLost(f"the SuperLink does not answer ({type(error).__name__})") from None
         finally:
