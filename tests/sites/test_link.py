@@ -1,6 +1,7 @@
 """A coordinator whose SuperLink cannot begin, or takes its time."""
 
 import socket
+import stat
 
 import pytest
 
@@ -60,9 +61,11 @@ def test_a_message_whose_parts_are_not_taken_is_a_lost_link():
         SiteGrid(Grid(), [1]).push_messages([])
 
 
-def test_a_port_that_was_just_left_is_waited_for(one, monkeypatch):
+def test_a_port_that_was_just_left_is_waited_for_and_the_folder_is_its_owners(one, monkeypatch):
     server = socket.create_server(("127.0.0.1", one.at.record.port))
     monkeypatch.setattr("fedgrow.sites.children.time.sleep", lambda _: server.close())
     monkeypatch.setattr(coordinator, "wait_until_listening", lambda *_: None)
+    one.at.private.chmod(0o755)  # by an earlier fedgrow
     with one._link():
         assert one.child.running()
+        assert stat.S_IMODE(one.at.private.stat().st_mode) == 0o700
