@@ -58,9 +58,11 @@ def test_another_name_or_authority_is_not_trusted(certificates, tmp_path):
 
 
 def test_private_halves_are_for_their_owner_only(certificates, tmp_path):
+    (tmp_path / "private").mkdir(mode=0o755)  # by an earlier fedgrow
     make_key(tmp_path / "private" / "key")
     for path in (certificates / "server.key", tmp_path / "private" / "key"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_a_key_is_made_once_and_flower_takes_it(tmp_path):

@@ -1,5 +1,7 @@
 """The coordinator's folder: which plans are for sites, whose keys it takes, what it says of itself."""
 
+import errno
+
 import pytest
 
 from fedgrow.config.load import load_plan
@@ -51,6 +53,19 @@ def test_what_is_made_opens_again(folder):
     found = status_of(folder / "out")
     assert (found["state"], found["round"], found["rounds"]) == ("not running", 0, 3)
     assert not any(site["invited"] or site["online"] for site in found["sites"].values())
+
+
+def test_a_folder_is_whole_or_not_there(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fedgrow.sites.coordination.write_json", full)
+    with pytest.raises(FedgrowError, match=r"--out .*: the folder cannot be made .*No space left"):
+        create(folder)
+    monkeypatch.undo()
+    assert not (folder / "out").exists()
+    assert not list(folder.glob("*.part"))
+    assert create(folder).record.port == 9
 
 
 def test_sites_are_shown_the_same_text_by_a_later_fedgrow(folder, monkeypatch):

@@ -3,6 +3,7 @@
 import http.server
 import socket
 import ssl
+import stat
 import threading
 import time
 
@@ -10,12 +11,14 @@ import httpx
 import pytest
 
 from fedgrow.config.load import load_plan
+from fedgrow.errors import FedgrowError
 from fedgrow.sites import clock
-from fedgrow.sites.certificates import make_certificates, make_key, write_private
+from fedgrow.sites.certificates import make_certificates, make_key, read_public_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.coordination import Coordination
-from fedgrow.sites.coordinator import SUPERLINK
+from fedgrow.sites.coordinator import SUPERLINK, Coordinator
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, superlink_arguments, supernode_arguments
+from fedgrow.sites.guarded_superlink import MOST
 from fedgrow.sites.join import SUPERNODE
 from tests.sites.making import write_all
 
@@ -40,35 +43,73 @@ def link(tmp_path_factory):
         assert one.connect_ex(("127.0.0.1", port)) != 0
 
 
-def call(link, path: str, source: str) -> int:
-    """Return the status of a call from an address of this machine."""
+def call(link, path: str, source: str, content=b"") -> int:
+    """Return the status of a call from an address of this machine, without the secret."""
     at, port, _ = link
     context = ssl.create_default_context(cafile=at.certificates / "ca.crt")
     transport = httpx.HTTPTransport(verify=context, local_address=source)
     headers = {"content-type": "application/protobuf", "accept": "application/protobuf"}
     with httpx.Client(transport=transport, headers=headers) as client:
-        return client.post(f"https://127.0.0.1:{port}/v1/{path}", content=b"").status_code
+        return client.post(f"https://127.0.0.1:{port}/v1/{path}", content=content).status_code
 
 
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
 @pytest.mark.parametrize(
-    "path", ["control/list-runs", "control/start-run", "control/register-node", "runtime/acquire-task"]
+    "path",
+    [
+        "control/list-runs",
+        "control/start-run",
+        "control/register-node",
+        "runtime/acquire-task",
+        "runtime/get-nodes",
+    ],
 )
-def test_commands_from_another_address_are_refused(link, path):
-    assert call(link, path, "127.0.0.2") == 403
+def test_commands_are_the_coordinators_only(link, path, source):
+    assert call(link, path, source) == 403
 
 
-def test_commands_from_this_machine_are_heard(link):
-    at, port, _ = link
-    place = Place(f"127.0.0.1:{port}", (at.certificates / "ca.crt").read_bytes(), at.secret.read_bytes())
-    control = Control(place)
-    node = control.register("ada", at_key(at))
-    assert int(control.nodes()["ada"].node_id) == node
-    control.close()
+@pytest.fixture
+def coordinator(link, monkeypatch):
+    one = Coordinator(link[0])
+    one.control = Control(one.place)
+    monkeypatch.setattr(one, "_alive", lambda: None)
+    yield one
+    one.control.close()
 
 
-def at_key(at) -> bytes:
-    at.invite("ada", make_key(at.private / "ada"))
-    return at.keys()["ada"]
+def test_the_coordinator_registers_invited_keys_once(link, coordinator, monkeypatch):
+    at = link[0]
+    monkeypatch.setattr("fedgrow.sites.coordinator.sleep", lambda _: at.invite("bob", own(at, "bob")))
+    at.invite("ada", own(at, "ada"))
+    at.invite("cyd", own(at, "cyd"))
+    coordinator._register_all()
+    nodes = dict(coordinator.nodes)
+    assert list(nodes) == at.plan.names
+    coordinator._register_all()
+    assert coordinator.nodes == nodes
+
+
+def test_a_key_that_was_not_invited_is_nobodys(link, coordinator, monkeypatch):
+    at = link[0]
+    monkeypatch.setattr(at, "keys", lambda: {"eve": read_public_key(own(at, "eve"))})
+    coordinator.control.register("eve", read_public_key(own(at, "another")))
+    with pytest.raises(FedgrowError, match=r"eve: Flower has another key for it .*/superlink\.db"):
+        coordinator._register_all()
+
+
+def own(at, name: str) -> str:
+    return make_key(at.private / name)
+
+
+def test_others_cannot_enter_the_private_folder(link):
+    at = link[0]
+    assert (at.private / "superlink.db").is_file()
+    assert stat.S_IMODE(at.private.stat().st_mode) == 0o700
+
+
+def test_more_than_a_site_sends_is_not_read(link):
+    assert call(link, "fleet/push-object", "127.0.0.2", bytes(MOST)) == 400
+    assert call(link, "fleet/push-object", "127.0.0.2", bytes(MOST + 1)) == 413
 
 
 @pytest.mark.parametrize(("off", "said"), [(0, None), (40, "s ahead of"), (-200, None), (-400, "s behind")])

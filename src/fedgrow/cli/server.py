@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 from rich.console import Console
 
 from fedgrow.cli.app import app
@@ -16,6 +17,7 @@ from fedgrow.errors import FedgrowError
 
 @app.command()
 def server(
+    context: typer.Context,
     plan: Annotated[
         str | None,
         typer.Argument(help="A plan in YAML, whose participants have names only.", show_default=False),
@@ -72,8 +74,12 @@ def server(
     from fedgrow.sites.coordinator import Coordinator
 
     if resume:
-        if out is None or plan is not None or settings:
-            raise FedgrowError("--resume: say which federation with --out, and leave the plan and --set out")
+        if out is None:
+            raise FedgrowError("--resume: say which federation with --out")
+        if ignored := _given(context) - {"--out", "--resume"}:
+            raise FedgrowError(
+                f"--resume goes on with a federation as it was begun: leave {', '.join(sorted(ignored))} out"
+            )
         at = Coordination.open(out)
     else:
         if plan is None:
@@ -117,3 +123,13 @@ def server(
         finally:
             stop_listening(path)
     print(f"finished: {path}/operator, {path}/report.md")
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return which arguments and options a command was given."""
+    source = context.get_parameter_source
+    return {
+        one.opts[0] if one.param_type_name == "option" else one.human_readable_name
+        for one in context.command.params
+        if source(one.name or "") is ParameterSource.COMMANDLINE
+    }

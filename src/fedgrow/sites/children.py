@@ -22,6 +22,10 @@ END_WITHIN = 10.0  # seconds from being asked to end to being ended
 MOST_LOG = 8 * 1024 * 1024  # bytes of a log before it is begun anew; one older part is kept
 
 
+class Slow(FedgrowError):
+    """A child that runs, and does not listen yet."""
+
+
 class Child:
     """A Python program in a process of its own.
 
@@ -99,18 +103,50 @@ def listening(host: str, port: int) -> bool:
         return one.connect_ex((host, port)) == 0
 
 
+def wait_until_free(host: str, port: int, within: float) -> None:
+    """Wait until a port can be listened on: who has just ended may have it a moment longer.
+
+    Raises:
+        FedgrowError: it cannot.
+    """
+    end = time.monotonic() + within
+    while (error := _taken(host, port)) is not None:
+        if time.monotonic() > end:
+            raise FedgrowError(
+                f"port {port} of {host} cannot be listened on ({error}); end what listens there and give the command "
+                "again, or begin a federation with another --port"
+            )
+        time.sleep(0.1)
+
+
+def _taken(host: str, port: int) -> str | None:
+    """Return why a port cannot be listened on; None: it can."""
+    with socket.socket() as one:
+        one.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do: ended connections do not count
+        try:
+            one.bind((host, port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
 def wait_until_listening(child: Child, host: str, port: int, within: float) -> None:
     """Wait until a child listens.
 
     Raises:
-        FedgrowError: it ended, or did not listen in time; the text holds the end of its log.
+        Slow: it did not listen in time.
+        FedgrowError: it ended; the text holds the end of its log.
     """
     end = time.monotonic() + within
     while not listening(host, port):
-        if not child.running() or time.monotonic() > end:
-            state = "did not listen in time" if child.running() else "ended"
-            child.end()
+        if not child.running():
             raise FedgrowError(
-                f"the process for {host}:{port} {state}; its log {child.log} ends:\n{child.last_words()}"
+                f"the process for {host}:{port} ended; its log {child.log} ends:\n{child.last_words()}"
+            )
+        if time.monotonic() > end:
+            raise Slow(
+                f"the process for {host}:{port} did not listen within {within:.0f} s; see its log {child.log}"
             )
         time.sleep(0.1)

@@ -58,7 +58,7 @@ class Coordination:
         names: Sequence[str],
         certificates: Path | None = None,
     ) -> "Coordination":
-        """Check a plan and make the folder.
+        """Check a plan and make the folder, whole or not at all.
 
         Args:
             path: the folder; new or empty.
@@ -69,7 +69,7 @@ class Coordination:
             certificates: a folder with ``ca.crt``, ``server.crt`` and ``server.key`` to take; None makes them.
 
         Raises:
-            FedgrowError: the plan is not one for sites, an address or a name is none, or the folder is not empty.
+            FedgrowError: the plan is not one for sites, an address or a name is none, or the folder cannot be made.
         """
         for entry in plan.participants:
             brought = [n for n in ("model", "data", "tokenizer", "prepare") if getattr(entry, n) is not None]
@@ -88,8 +88,17 @@ class Coordination:
         check_names(names)
         if certificates is not None:
             _check_whole(certificates)
-        run = RunFolder.create(path, resolve(plan), "sites")
-        self = cls(run.path)
+        whole = resolve(plan)
+
+        def more(folder: Path) -> None:
+            cls(folder)._fill(whole, host, port, names, certificates)
+
+        return cls(RunFolder.create(path, whole, "sites", more).path)
+
+    def _fill(
+        self, plan: Plan, host: str, port: int, names: Sequence[str], certificates: Path | None
+    ) -> None:
+        """Write what only a coordinator has."""
         if certificates is None:
             make_certificates(self.certificates, names)
         else:
@@ -98,10 +107,9 @@ class Coordination:
         write_private(self.secret, secrets.token_hex(32).encode())
         (self.folder / "sites").mkdir()
         experiment = f"{plan.name[:40]}-{secrets.token_hex(4)}"
-        write_text(self.folder / SHOWN, plan_text(self.plan))
+        write_text(self.folder / SHOWN, plan_text(plan))
         record = {"experiment": experiment, "host": host, "port": port, "names": list(names)}
         write_json(self.folder / "coordinator.json", record)
-        return self
 
     @classmethod
     def open(cls, path: Path) -> "Coordination":

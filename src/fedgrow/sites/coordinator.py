@@ -22,7 +22,7 @@ from fedgrow.runs.atomic import write_json, write_text
 from fedgrow.runs.events import emit
 from fedgrow.runs.lock import Lock
 from fedgrow.runs.operator import write_operator
-from fedgrow.sites.children import Child, wait_until_listening
+from fedgrow.sites.children import Child, Slow, wait_until_free, wait_until_listening
 from fedgrow.sites.coordination import Coordination, digest_of
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
 from fedgrow.sites.grid import LinkLost, SiteGrid
@@ -31,6 +31,7 @@ from fedgrow.sites.status import status_of
 
 SUPERLINK = "from fedgrow.sites.guarded_superlink import main; main()"
 UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
+FREE_WITHIN = 10.0  # seconds for a SuperLink that has lost its coordinator to end
 STATUS_EVERY = 2.0  # seconds
 END_WITHIN = 30.0  # seconds for the sites to hear that it is over
 MOST_RESTARTS = 20  # without a round in between
@@ -104,7 +105,9 @@ class Coordinator:
     @contextlib.contextmanager
     def _link(self) -> Iterator[None]:
         """Have a SuperLink, and connections to it."""
+        self.at.private.chmod(0o700)  # Flower's database holds what takes a run's tasks
         record = self.at.record
+        wait_until_free(record.host, record.port, FREE_WITHIN)
         arguments = superlink_arguments(
             self.at.private, record.host, record.port, self.at.certificates, self.at.secret
         )
@@ -115,6 +118,8 @@ class Coordinator:
             wait_until_listening(self.child, "127.0.0.1", record.port, UP_WITHIN)
             self.control = Control(self.place)
             yield
+        except Slow as error:
+            raise LinkLost(str(error)) from None
         except Failure as error:
             raise LinkLost(f"the SuperLink does not answer ({type(error).__name__})") from None
         finally:
@@ -158,18 +163,13 @@ class Coordinator:
         """Register the keys of the sites, waiting for those that are not invited yet.
 
         Raises:
-            FedgrowError: some are not invited within the plan's patience.
+            FedgrowError: some are not invited within the plan's patience, or another key is registered for one.
         """
-        assert self.control is not None
         end = monotonic() + self.at.plan.faults.patience
         told: set[str] = set()
         while True:
             self._alive()
-            known = {name: int(node.node_id) for name, node in self.control.nodes().items()}
-            for name, key in self.at.keys().items():
-                if name not in known:
-                    known[name] = self.control.register(name, key)
-                    emit(self.run.path, "registered", name=name)
+            known = self._registered()
             missing = [name for name in self.at.plan.names if name not in known]
             self.nodes = {name: known[name] for name in self.at.plan.names if name in known}
             if not missing:
@@ -183,6 +183,24 @@ class Coordinator:
                 told = set(missing)
                 emit(self.run.path, "waiting", invited=sorted(self.nodes), not_invited=missing)
             sleep(1.0)
+
+    def _registered(self) -> dict[str, int]:
+        """Return the node of every invited site, registering those that are not yet."""
+        assert self.control is not None
+        found, nodes = self.control.nodes(), dict[str, int]()
+        for name, key in self.at.keys().items():
+            if name not in found:
+                nodes[name] = self.control.register(name, key)
+                emit(self.run.path, "registered", name=name)
+            elif found[name].public_key == key:
+                nodes[name] = int(found[name].node_id)
+            else:
+                raise FedgrowError(
+                    f"{name}: Flower has another key for it than the one that was invited, so somebody else would be "
+                    f"{name}; remove {self.at.private}/superlink.db, and go on with `fedgrow server --resume`: "
+                    "it registers the invited keys anew"
+                )
+        return nodes
 
     def _introduce(self, federation: Federation, sites: SiteGrid) -> None:
         """Show every site the plan; one that has approved it says so. Who comes late is shown it then."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from flwr.app import Context, Message
@@ -19,6 +19,7 @@ from flwr.cli.build import build_fab_from_files
 from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
 from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as ProtoFab
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node, NodeInfo
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
@@ -34,19 +35,26 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_confirm_message_received_fn_protobuf,
     make_pull_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_and_inflate_object_from_tree
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    pull_and_inflate_object_from_tree,
+)
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufClient, ProtobufRequestContext
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 from flwr.supernode.runtime.run_clientapp import push_message
 
+from fedgrow.errors import FedgrowError
 from fedgrow.exchange.wire import error_reply, set_message_id
+from fedgrow.sites.guarded_superlink import SECRET
 
 ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 HEARTBEAT_EVERY = 10.0  # seconds
@@ -69,7 +77,12 @@ serverapp = "fedgrow.federated.server_app:app"
 clientapp = "fedgrow.federated.client_app:app"
 """
 
-Failure = (httpx.HTTPError, ConnectionError)
+C = TypeVar("C", bound=ProtobufClient)
+Failure = (httpx.HTTPError, ConnectionError, ObjectPushError)
+
+
+class Unreadable(FedgrowError):
+    """What came to a site is no message that can be read."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Place:
     Attributes:
         address: host:port.
         authority: the certificate that it is checked by; None for plain HTTP (a SuperNode's, on loopback only).
-        secret: what shows that a task may be taken.
+        secret: what shows that a task may be taken, and to a SuperLink's guard that a call is the coordinator's.
     """
 
     address: str
@@ -87,16 +100,37 @@ class Place:
     secret: bytes
 
 
+class _Secret:
+    """Shows the secret with every call."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret.decode()
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        """Add the header that the guard asks for."""
+        context.request.headers[SECRET] = self._secret
+        return call_next(context)
+
+
+def _connected(
+    client: type[C], place: Place, component: str, *interceptors: Any, retries: RetryInvoker | None = None
+) -> C:
+    """Connect to a place; the secret itself is only sent over TLS, which is to the coordinator's own SuperLink."""
+    secret = [_Secret(place.secret)] if place.authority is not None else []
+    return client.from_server_address(
+        server_address=place.address,
+        insecure=place.authority is None,
+        root_certificates=place.authority,
+        interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *secret, *interceptors],
+        retry_invoker=retries,
+    )
+
+
 class Control:
     """The coordinator's commands to its SuperLink."""
 
     def __init__(self, place: Place) -> None:
-        self._client = ControlHttpClient.from_server_address(
-            server_address=place.address,
-            insecure=place.authority is None,
-            root_certificates=place.authority,
-            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedgrow")],
-        )
+        self._client = _connected(ControlHttpClient, place, "fedgrow")
 
     def nodes(self) -> dict[str, NodeInfo]:
         """Return the registered sites by name."""
@@ -140,13 +174,7 @@ def _retries() -> RetryInvoker:
 
 
 def _runtime(place: Place, component: str, *interceptors: Any) -> RuntimeHttpClient:
-    return RuntimeHttpClient.from_server_address(
-        server_address=place.address,
-        insecure=place.authority is None,
-        root_certificates=place.authority,
-        interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *interceptors],
-        retry_invoker=_retries(),
-    )
+    return _connected(RuntimeHttpClient, place, component, *interceptors, retries=_retries())
 
 
 class Tasks:
@@ -191,8 +219,7 @@ def heartbeats(client: RuntimeHttpClient) -> Iterator[None]:
 def serving(place: Place, token: str) -> Iterator[HttpGrid]:
     """Become the ServerApp of the run that a token is for, and end the run with it."""
     grid = HttpGrid(place.address, place.authority is None, place.authority, token=token)
-    grid._retry_invoker = _retries()
-    client = grid._runtime_client
+    grid._client = client = _runtime(place, "flwr-serverapp", RuntimeTokenHttpInterceptor(token))
     status = "failed"
     try:
         with heartbeats(client):
@@ -225,6 +252,9 @@ class ClientTask:
         Args:
             given_up: asked while the message is not whole. A SuperNode carries one message at a time, and leaves the task
                 of one that it gave up behind: None is given where that is known.
+
+        Raises:
+            Unreadable: it is whole, and is no message.
         """
         done = False
         try:
@@ -250,17 +280,22 @@ class ClientTask:
         found = self._client.PullMessages(PullAppMessagesRequest())
         if not found.messages_list:
             return None
-        tree, node = found.message_object_trees[0], Node(node_id=context.node_id)
+        try:
+            return self._whole(found.message_object_trees[0], context, given_up)
+        except Failure:
+            raise
+        except Exception as error:  # the coordinator may have sent anything
+            raise Unreadable(f"what the coordinator sent is no message ({type(error).__name__})") from error
+
+    def _whole(self, tree: ObjectTree, context: Context, given_up: Callable[[], bool]) -> Message | None:
+        """Put a message together from its parts, as they come."""
+        node, run_id = Node(node_id=context.node_id), context.run_id
+        pull = make_pull_object_fn_protobuf(self._client.PullObject, node, run_id)
+        confirm = make_confirm_message_received_fn_protobuf(self._client.ConfirmMessageReceived, node, run_id)
         while True:
             try:
                 message = pull_and_inflate_object_from_tree(
-                    tree,
-                    make_pull_object_fn_protobuf(self._client.PullObject, node, context.run_id),
-                    make_confirm_message_received_fn_protobuf(
-                        self._client.ConfirmMessageReceived, node, context.run_id
-                    ),
-                    return_type=Message,
-                    max_time=WHOLE_WITHIN,
+                    tree, pull, confirm, return_type=Message, max_time=WHOLE_WITHIN
                 )
             except ObjectPullError:
                 if given_up():

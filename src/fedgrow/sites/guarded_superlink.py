@@ -1,43 +1,76 @@
-"""Flower's SuperLink with a guard before it: from elsewhere, only what SuperNodes call can be reached.
+"""Flower's SuperLink with a guard before it: who is not the coordinator reaches only what SuperNodes call.
 
 Flower serves its commands (list runs, register nodes, submit code) without authentication on the port that sites
-reach; here they, and the calls by which tasks are taken, answer to this machine only.
+reach; here they, and the calls by which tasks are taken, answer to this machine only, and to the secret that is in the
+coordinator's folder. Flower reads a call whole before it looks whose it is; the guard reads no more than a site sends.
 """
 
+import hmac
 import importlib
 from typing import Any
 
 FROM_ANYWHERE = ("/v1/fleet/",)
 HERE = ("127.0.0.1", "::1")
+SECRET = "fedgrow-secret"  # the header of a coordinator's call
+MOST = 16 * 1024 * 1024  # bytes of a call without the secret; Flower sends arrays in pieces of 5 MB
 
 
 class Guard:
-    """An ASGI application around another that refuses what is not for other machines.
+    """An ASGI application around another that refuses what is not for other machines and users, and what is too long.
 
     Args:
         app: the application.
+        secret: what the coordinator's own calls show.
     """
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
+    def __init__(self, app: Any, secret: bytes) -> None:
+        self.app, self.secret = app, secret
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] in ("http", "websocket") and not allowed(scope):
-            headers = [(b"content-type", b"text/plain")]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send(
-                {"type": "http.response.body", "body": b"this call is for the coordinator's machine only"}
-            )
-            return
-        await self.app(scope, receive, send)
+        if scope["type"] == "lifespan" or self._own(scope):
+            await self.app(scope, receive, send)
+        elif scope["type"] != "http" or not scope["path"].startswith(FROM_ANYWHERE):
+            await _refuse(send, 403, b"this call is for the coordinator only")
+        elif (body := await _body(receive)) is None:
+            await _refuse(send, 413, b"this call is longer than any that a site makes")
+        else:
+            await self.app(scope, _again(body, receive), send)
+
+    def _own(self, scope: dict[str, Any]) -> bool:
+        """Tell whether a request is the coordinator's: from this machine, and with the secret."""
+        peer = scope.get("client")
+        shown = dict(scope["headers"]).get(SECRET.encode(), b"")
+        local = peer is not None and peer[0] in HERE
+        return scope["type"] == "http" and local and hmac.compare_digest(shown, self.secret)
 
 
-def allowed(scope: dict[str, Any]) -> bool:
-    """Tell whether a request may pass: a site's call, or one from this machine."""
-    peer = scope.get("client")
-    local = peer is not None and peer[0] in HERE
-    return scope["type"] == "http" and (local or scope["path"].startswith(FROM_ANYWHERE))
+async def _body(receive: Any) -> bytes | None:
+    """Return the body of a request; None where it is too long, or does not come whole."""
+    body, more = bytearray(), True
+    while more:
+        event = await receive()
+        body += event.get("body", b"")
+        more = event.get("more_body", False)
+        if len(body) > MOST or event["type"] == "http.disconnect":
+            return None
+    return bytes(body)
+
+
+def _again(body: bytes, receive: Any) -> Any:
+    """Return what gives a body that was read already, and then what comes after it."""
+    events = [{"type": "http.request", "body": body}]
+
+    async def given() -> Any:
+        return events.pop() if events else await receive()
+
+    return given
+
+
+async def _refuse(send: Any, status: int, why: bytes) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": why})
 
 
 def main() -> None:
@@ -49,7 +82,7 @@ def main() -> None:
     superlink = importlib.import_module("flwr.superlink.cli.flower_superlink")
     config = superlink._parse_superlink_lifespan_config()
     uvicorn.run(
-        app=Guard(create_app(config, superlink.SuperLinkLifespan)),
+        app=Guard(create_app(config, superlink.SuperLinkLifespan), config.superexec_auth_secret),
         host=config.host,
         port=config.port,
         access_log=False,

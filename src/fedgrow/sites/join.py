@@ -10,11 +10,12 @@ from flwr.app import Message
 
 from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
+from fedgrow.federated.client_app import write_log_at
 from fedgrow.runs.lock import Lock
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.clock import ahead, told
-from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, supernode_arguments
+from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, Unreadable, supernode_arguments
 from fedgrow.sites.limits import Refused
 from fedgrow.sites.site import Approve, Site
 
@@ -26,6 +27,7 @@ AFTER_SAVED = (
     900.0  # seconds without a word, once the model is saved, until the site takes it that all is over
 )
 IDLE = 180.0  # seconds without a task after which the SuperNode is begun anew: it may have lost its way
+PARTS_WITHIN = 3600.0  # seconds for a message to be whole: a line may be slow, or nothing be sent on it
 AGAIN = 5.0  # seconds until a SuperNode that ended is begun anew: the SuperLink still holds its place
 
 Tell = Callable[[str], None]
@@ -126,18 +128,27 @@ class Join:
         """Answer a message, and those that come while it turns out not to be whole."""
         while token is not None:
             later: list[str] = []
+            end = monotonic() + PARTS_WITHIN
 
-            def given_up(later: list[str] = later) -> bool:
+            def given_up(later: list[str] = later, end: float = end) -> bool:
                 later += [found for found in [tasks.next()] if found is not None]
-                return bool(later)
+                return bool(later) or monotonic() > end
 
-            # what goes wrong on the way to the SuperNode is asked for again by the coordinator
-            with contextlib.suppress(*Failure):
-                task = ClientTask(place, token)
-                with task.message(given_up) as message:
-                    if message is not None:
-                        task.reply(self._reply(message))
+            try:
+                self._answer(ClientTask(place, token), given_up)
+            except Unreadable as error:
+                self.tell(f"not answered: {error}")
+                write_log_at(self.folder / "site.log", error)
+            except Failure:
+                pass  # what goes wrong on the way to the SuperNode is asked for again by the coordinator
             token = later.pop() if later else None
+
+    def _answer(self, task: ClientTask, given_up: Callable[[], bool]) -> None:
+        with task.message(given_up) as message:
+            if message is not None:
+                task.reply(self._reply(message))
+            else:
+                self.tell("not answered: a message that did not come whole")
 
     def _reply(self, message: Message) -> Message:
         self.tell(f"asked: {message.metadata.message_type}, round {message.metadata.group_id or '-'}")

@@ -1,0 +1,34 @@
+"""``fedgrow server``: what it is begun with, and gone on with."""
+
+import pytest
+
+from tests.cli.running import refused
+from tests.sites.making import write_all
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_all(tmp_path, "127.0.0.1:9", tmp_path / "ca.crt")
+    return tmp_path
+
+
+IGNORED = {
+    "PLAN": ["plan.yaml"],
+    "--set": ["--set", "seed=1"],
+    "--port": ["--port", "9092"],  # what it would be anyway
+    "--host": ["--host", "0.0.0.0"],
+    "--name": ["--name", "me.example.org"],
+    "--prepare": ["--prepare"],
+    "--certificates": ["--certificates", "."],
+}
+
+
+def test_going_on_takes_nothing_that_would_be_ignored(folder, run):
+    out = folder / "out"
+    made = run("server", folder / "plan.yaml", "--out", out, "--port", "9", "--prepare")
+    assert made.code == 0, made.stderr
+    for name, given in IGNORED.items():
+        refused(run("server", "--resume", "--out", out, *given), f"as it was begun: leave {name} out")
+    everything = [word for given in IGNORED.values() for word in given]
+    refused(run("server", "--resume", "--out", out, *everything), f"leave {', '.join(sorted(IGNORED))} out")
+    refused(run("server", "--resume"), "say which federation with --out")
