@@ -16,7 +16,7 @@ from fedgrow.architectures import Shape, families
 from fedgrow.architectures.models import load_config, load_model, quiet
 from fedgrow.errors import ArchitectureError, FedgrowError, ShapeError
 from fedgrow.folders import grow as growing
-from fedgrow.folders import source
+from fedgrow.folders import place, source
 from tests import zoo
 from tests.folders.making import CAUSAL, edited, same, saved, with_companions, with_config
 
@@ -161,6 +161,7 @@ def test_bad_targets_methods_and_models_are_refused(tmp_path):
     refused(ShapeError, "cannot grow layers from 2 to 1", small, "layers=1", out=out)
     refused(FedgrowError, "method 'magic' is unknown; choose from exact", small, "layers=3", "magic", out=out)
     refused(FedgrowError, "no Hugging Face folder or reachable hub id", "no/such", "layers=3", out=out)
+    refused(FedgrowError, "--parity no: choose auto, full or off", small, "layers=3", out=out, parity="no")
     refused(FedgrowError, "own folder", small, "layers=3", out=small)
 
 
@@ -204,15 +205,24 @@ def test_a_folder_that_is_there_is_kept_unless_told_otherwise(tmp_path):
     out.mkdir()
     fedgrow.grow(small, "layers=3", out=out)  # an empty one is as good as none
     (out / "mine.txt").write_text("mine")
-    refused(FedgrowError, "add --overwrite", small, "layers=4", out=out)
+    refused(FedgrowError, "--overwrite replaces", small, "layers=4", out=out)
     fedgrow.grow(small, "layers=4", out=out, overwrite=True)
     assert not (out / "mine.txt").exists()
     assert AutoConfig.from_pretrained(out).num_hidden_layers == 4
 
 
+def test_overwriting_spares_the_small_model_and_what_is_no_grown_one(tmp_path):
+    work = tmp_path / "work"
+    small = saved(work / "small", "llama", CAUSAL)
+    refused(FedgrowError, "own folder, or holds it", small, "layers=3", out=work, overwrite=True)
+    (work / "notes").mkdir()
+    (work / "notes" / "mine.txt").write_text("mine")
+    refused(FedgrowError, "not empty", small, "layers=3", out=work / "notes", overwrite=True)
+
+
 def test_a_disk_that_is_too_small_is_refused_before(tmp_path, monkeypatch):
     small = saved(tmp_path / "small", "llama", CAUSAL)
-    monkeypatch.setattr(growing.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
     refused(FedgrowError, "the disk has 10", small, "layers=3", out=tmp_path / "large")
 
 

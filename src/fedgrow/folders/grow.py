@@ -1,11 +1,10 @@
 """``fedgrow.grow``: any supported model in, a larger one out, in memory or as a folder written tensor by tensor."""
 
 import copy
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -16,6 +15,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.folders import shards
 from fedgrow.folders.companions import copy_companions
 from fedgrow.folders.parity import EXAMPLES, compare_models, in_float64, random_inputs
+from fedgrow.folders.place import RECEIPT, check_place
 from fedgrow.folders.source import InMemory, Small, open_small, small_model
 from fedgrow.growth.composed import Applied
 from fedgrow.growth.initialisers import INITIALISERS
@@ -79,6 +79,14 @@ class GrowthPlan:
             "streamed": self.small.streamed,
         }
 
+    def check_out(self, out: Path, overwrite: bool) -> None:
+        """Refuse a folder that the grown model cannot be written to.
+
+        Raises:
+            FedgrowError: see ``check_place``.
+        """
+        check_place(out, small=self.small.folder, overwrite=overwrite, needed=self.bytes)
+
     def stream(self) -> Stream:
         """Return the growth, ready to make tensors."""
         types = [plan.dtype for plan in self.tensors]
@@ -127,6 +135,17 @@ def plan_growth(
     return GrowthPlan(small, operator, config, planned(reading, small.tensors, shape))
 
 
+def parity_mode(name: str) -> ParityMode:
+    """Return when both models are compared.
+
+    Raises:
+        FedgrowError: there is no such choice.
+    """
+    if name not in get_args(ParityMode):
+        raise FedgrowError(f"--parity {name}: choose auto, full or off")
+    return cast(ParityMode, name)
+
+
 def grow(
     model: str | Path | nn.Module,
     target: Target,
@@ -150,7 +169,7 @@ def grow(
         seed: seed of what starts at random.
         parity: whether to compare both models: ``auto`` does where both fit into 2 GB in float64.
         max_shard_size: most bytes in one file of weights.
-        overwrite: whether to replace a folder that is there.
+        overwrite: whether to replace a grown model that is there.
         progress: told of bytes as they are written.
 
     Returns:
@@ -160,13 +179,14 @@ def grow(
         FedgrowError: the model cannot be read or grown, the target does not fit, or the folder is taken; nothing
             is left behind.
     """
+    mode = parity_mode(parity)
     plan = plan_growth(model, target, method, seed=seed)
     if out is None:
         return plan.model()
     return write_grown(
         plan,
         Path(out),
-        parity=parity,
+        parity=mode,
         max_shard_size=max_shard_size,
         overwrite=overwrite,
         progress=progress,
@@ -187,7 +207,7 @@ def write_grown(
     Raises:
         FedgrowError: the folder is taken, or the disk is too small.
     """
-    _check_place(plan, out, overwrite)
+    plan.check_out(out, overwrite)
     report = plan.describe() | {"folder": str(out)}
 
     def fill(folder: Path) -> None:
@@ -198,27 +218,12 @@ def write_grown(
         report["copied"] = copy_companions(plan.small.folder, folder) if plan.small.folder else []
         _check_folder(plan, folder)
         report["parity"] = _receipt(plan, folder, parity)
-        write_json(folder / "parity.json", report["parity"] | {"declared": report["declared"]})
+        write_json(folder / RECEIPT, report["parity"] | {"declared": report["declared"]})
         (folder / "README.md").write_text(grown_card(report), "utf-8")
         report["files"] = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
 
     write_folder(out, fill)
     return report
-
-
-def _check_place(plan: GrowthPlan, out: Path, overwrite: bool) -> None:
-    if not out.name:
-        raise FedgrowError(f"--out {out}: name a new folder")
-    if plan.small.folder and out.resolve() == plan.small.folder.resolve():
-        raise FedgrowError(f"--out {out}: that is the small model's own folder; name another one")
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not overwrite):
-        raise FedgrowError(f"--out {out}: it is there already; name a new folder, or add --overwrite")
-    above = next(p for p in (out.resolve(), *out.resolve().parents) if p.exists())
-    free = shutil.disk_usage(above).free
-    if free < plan.bytes:
-        raise FedgrowError(
-            f"--out {out}: the grown model needs {plan.bytes:,} bytes, the disk has {free:,}; choose another place"
-        )
 
 
 def _check_folder(plan: GrowthPlan, folder: Path) -> None:
