@@ -9,7 +9,7 @@ import torch
 import transformers
 import yaml
 from safetensors import safe_open
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 import fedgrow
 from fedgrow.architectures import Shape, families
@@ -103,6 +103,20 @@ def test_tokenizer_generation_settings_and_licence_go_along_and_nothing_that_run
     }
     assert AutoTokenizer.from_pretrained(tmp_path / "large")("grow larger")["input_ids"] == [2, 3]
     assert plain(tmp_path / "large", "AutoModelForCausalLM").generation_config.max_new_tokens == 7
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_generation_settings_go_along_in_memory_too(tmp_path, loaded):
+    small = saved(tmp_path / "small", "llama", CAUSAL)
+    GenerationConfig(do_sample=True, temperature=0.6).save_pretrained(small)
+    model = plain(small, "AutoModelForCausalLM") if loaded else small
+    if loaded:
+        model.generation_config.do_sample = False  # with a temperature transformers would not save it
+    fedgrow.grow(model, "layers=3", out=tmp_path / "large")
+    grown = fedgrow.grow(model, "layers=3"), plain(tmp_path / "large", "AutoModelForCausalLM")
+    for settings in (large.generation_config for large in grown):
+        assert (settings.do_sample, settings.temperature) == (not loaded, 0.6)
+        assert settings is not getattr(model, "generation_config", None)
 
 
 def test_the_card_states_parent_method_shapes_and_receipt(tmp_path):

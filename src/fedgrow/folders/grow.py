@@ -13,7 +13,7 @@ from fedgrow.architectures.configuration import save_config
 from fedgrow.architectures.models import load_config, new_model, quiet, unfilled_model
 from fedgrow.errors import FedgrowError
 from fedgrow.folders import shards
-from fedgrow.folders.companions import copy_companions
+from fedgrow.folders.companions import GENERATION, copy_companions
 from fedgrow.folders.parity import EXAMPLES, compare_models, in_float64, random_inputs
 from fedgrow.folders.place import RECEIPT, check_place
 from fedgrow.folders.source import InMemory, Small, open_small, small_model
@@ -97,10 +97,12 @@ class GrowthPlan:
     def model(self) -> nn.Module:
         """Grow in memory, and return an ordinary transformers model."""
         head, stream = self.small.reading.head, self.stream()
-        model = unfilled_model(self.config, head, self.small.dtype)
+        model: Any = unfilled_model(self.config, head, self.small.dtype)
         if set(model.state_dict()) - {plan.name for plan in self.tensors} - set(self.small.reading.tied):
             # a pooler that the small model's files lack: it starts at random, as transformers has it
             model = new_model(self.config, head, seed=self.operator.seed).to(self.small.dtype)
+        if model.can_generate() and (settings := self.small.generation()) is not None:
+            model.generation_config = settings
         for plan in self.tensors:
             if plan.spec.tied_to:  # not tied in this model, whatever its configuration says
                 module, _, leaf = plan.name.rpartition(".")
@@ -215,7 +217,7 @@ def write_grown(
             save_config(plan.operator.stage.family, plan.config, folder)
         stream = plan.stream()
         shards.write(folder, plan.tensors, max_shard_size, stream.pieces, progress or (lambda _: None))
-        report["copied"] = copy_companions(plan.small.folder, folder) if plan.small.folder else []
+        report["copied"] = _companions(plan.small, folder)
         _check_folder(plan, folder)
         report["parity"] = _receipt(plan, folder, parity)
         write_json(folder / RECEIPT, report["parity"] | {"declared": report["declared"]})
@@ -224,6 +226,16 @@ def write_grown(
 
     write_folder(out, fill)
     return report
+
+
+def _companions(small: Small, folder: Path) -> list[str]:
+    """Write what goes along with a small model; return the names."""
+    if small.folder is not None:
+        return copy_companions(small.folder, folder)
+    if (settings := small.generation()) is None:
+        return []
+    settings.to_json_file(folder / GENERATION, keys_to_pop=["compile_config"])
+    return [GENERATION]
 
 
 def _check_folder(plan: GrowthPlan, folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from transformers import GenerationConfig
 
 from fedgrow.architectures import Family, Reading, family_of, read
 from fedgrow.architectures.models import load_config, load_model, meta_model, name_at_loading
@@ -48,6 +49,15 @@ class Small:
     folder: Path | None = None
     model: nn.Module | None = None
     streamed: bool = False
+
+    def generation(self) -> GenerationConfig | None:
+        """Return a copy of its settings of generation, if it has any."""
+        if self.folder is None:
+            return copy.deepcopy(getattr(self.model, "generation_config", None))
+        try:
+            return GenerationConfig.from_pretrained(self.folder)
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)
