@@ -93,7 +93,7 @@ def test_tokenizer_generation_settings_and_licence_go_along_and_nothing_that_run
     small = with_companions(saved(tmp_path / "small", "llama", CAUSAL))
     report = fedgrow.grow(small, "layers=3", out=tmp_path / "large")
     kept = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"}
-    assert set(report["copied"]) == kept | {"LICENSE"}
+    assert set(report["copied"]) == kept | {"tekken.json", "LICENSE"}
     assert {f.suffix for f in (tmp_path / "large").iterdir()} <= {
         ".json",
         ".md",
@@ -300,10 +300,30 @@ def test_a_tied_tensor_stored_in_place_of_its_source_is_found(tmp_path):
     assert report["parity"]["folder"]["max_abs"] <= 1e-6
 
 
-def test_buffers_of_older_versions_are_left_out(tmp_path):
-    small = saved(tmp_path / "small", "bert")
-    edited(small, lambda tensors: tensors | {"embeddings.position_ids": torch.arange(5)[None]})
+MASKED = "masked-language-modelling"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "more"),
+    [
+        ("bert", None, {"embeddings.position_ids": torch.arange(5)[None]}),
+        ("gpt2", CAUSAL, {"transformer.h.0.attn.bias": torch.ones(1, 1, 5, 5).tril()}),
+        ("gpt2", None, {"h.0.attn.bias": torch.ones(1, 1, 5, 5).tril().bool()}),
+        (
+            "bert",
+            MASKED,
+            {"bert.pooler.dense.weight": torch.ones(8, 8), "bert.pooler.dense.bias": torch.ones(8)},
+        ),
+        ("roberta", MASKED, {"roberta.pooler.dense.weight": torch.ones(8, 8)}),
+    ],
+)
+def test_what_the_class_does_not_have_is_left_out(tmp_path, name, head, more):
+    """Buffers of older versions, and the pooler of pre-training."""
+    small = saved(tmp_path / "small", name, head)
+    edited(small, lambda tensors: tensors | more)
     assert fedgrow.grow(small, "layers=3", out=tmp_path / "large")["streamed"]
+    with safe_open(tmp_path / "large" / "model.safetensors", "pt") as file:
+        assert not more.keys() & set(file.keys())
 
 
 def test_a_missing_pooler_is_not_made_up(tmp_path):

@@ -18,6 +18,7 @@ COMPANIONS = (
     "spiece.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
+    "tekken.json",
     "chat_template.jinja",
     "chat_template.json",
     "additional_chat_templates/*.jinja",

@@ -267,9 +267,10 @@ def _matched(meta: nn.Module, inside: Mapping[str, Place]) -> tuple[Reading, dic
 
 
 def _is_unused(family: Family, stored: str, place: Place) -> bool:
-    """Whether a tensor that the class does not have may be left out, as transformers does."""
+    """Whether a tensor that the class does not have may be left out, as transformers does: a pooler, a known buffer."""
     buffer = place.dtype == torch.int64 and stored.endswith("position_ids")
-    return buffer or any(fnmatch(stored, pattern) for pattern in family.unused)
+    pooler = stored.removeprefix(f"{family.prefix}.") in family.pooler
+    return buffer or pooler or any(fnmatch(stored, pattern) for pattern in family.unused)
 
 
 def _refuse_made_up(name: str | Path, reading: Reading, made: list[str]) -> None:
