@@ -29,6 +29,7 @@ from fedgrow.runs.atomic import write_folder, write_json
 ParityMode = Literal["auto", "full", "off"]
 MAX_SHARD = 5 * 10**9
 AUTO_PARITY = 2 * 10**9  # bytes of both models in float64
+SEEDS = range(2**62)
 Progress = Callable[[int], None]
 
 
@@ -128,6 +129,8 @@ def plan_growth(
     """
     if method not in INITIALISERS:
         raise FedgrowError(f"method {method!r} is unknown; choose from {', '.join(INITIALISERS)}")
+    if seed not in SEEDS:
+        raise FedgrowError(f"seed: {seed}; give a whole number from 0 to {SEEDS[-1]}")
     small = small_model(model) if isinstance(model, nn.Module) else open_small(model)
     reading = small.reading
     shape = complete(reading.family, reading.shape, target)

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedModel
 
 from fedgrow.architectures import Family, Reading, family_of, read
 from fedgrow.architectures.models import load_config, load_model, meta_model, name_at_loading
 from fedgrow.architectures.reader import read_tensors
-from fedgrow.errors import FedgrowError
+from fedgrow.errors import ArchitectureError, FedgrowError
 from fedgrow.folders.companions import COMPANIONS
 from fedgrow.growth.stream import Tensors
 
@@ -128,8 +128,13 @@ def small_model(model: nn.Module) -> Small:
     """Take a loaded transformers model.
 
     Raises:
-        ArchitectureError: its table does not know it as it is.
+        ArchitectureError: it is none, or its table does not know it as it is.
     """
+    if not isinstance(model, PreTrainedModel):
+        raise ArchitectureError(
+            f"{type(model).__name__} is no model of transformers; give a folder, a hub id, or a loaded model without "
+            "what is wrapped around it"
+        )
     config: Any = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__]
     state = model.state_dict()
