@@ -1,6 +1,7 @@
 """``fedgrow.grow``: any folder in; a folder out that plain transformers loads."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -207,6 +208,40 @@ def test_a_missing_head_is_refused_for_it_would_be_noise(tmp_path):
 def test_a_tensor_of_another_size_is_refused_by_name(tmp_path):
     small = with_config(saved(tmp_path / "small", "llama", CAUSAL), intermediate_size=13)
     refused(ArchitectureError, r"up_proj|down_proj|gate_proj", small, "layers=3", out=tmp_path / "large")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "tensor", "value", "words"),
+    [
+        (
+            "llama",
+            torch.float32,
+            "model.layers.0.mlp.up_proj.weight",
+            torch.nan,
+            "'small': tensor {} holds values",
+        ),
+        (
+            "llama",
+            torch.float64,
+            "lm_head.weight",
+            1e308,
+            "'small': its outputs .* are not finite, though its weights",
+        ),
+        (
+            "opt",
+            torch.float16,
+            "model.decoder.embed_positions.weight",
+            6e4,
+            "the grown model in float16: tensor {} holds",
+        ),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_by_name(tmp_path, name, dtype, tensor, value, words):
+    small = saved(tmp_path / "small", name, CAUSAL, dtype=dtype, tie_word_embeddings=False)
+    edited(small, lambda tensors: tensors | {tensor: torch.full_like(tensors[tensor], value)})
+    model = plain(small, "AutoModelForCausalLM") if dtype == torch.float64 else small
+    target = "width=16" if name == "opt" else "layers=3"  # OPT's stream is scaled as it widens
+    refused(FedgrowError, words.format(re.escape(tensor)), model, target, out=tmp_path / "large")
 
 
 def test_other_files_of_weights_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 """``fedgrow.grow``: any supported model in, a larger one out, in memory or as a folder written tensor by tensor."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -283,6 +284,26 @@ def _receipt(plan: GrowthPlan, folder: Path, mode: ParityMode) -> dict[str, Any]
         tensors=in_type(plan.tensors, torch.float64),
     )
     for name, make in (("growth", exact.model), ("folder", lambda: in_float64(folder, reading.head))):
-        result = compare_models(small, make(), declared, plan.operator.seed).as_dict()
+        grown = make()
+        found = compare_models(small, grown, declared, plan.operator.seed)
+        if not math.isfinite(found.max_abs):
+            raise _not_finite(plan, small, grown)
+        result = found.as_dict()
         receipt[name] = {key: result[key] for key in ("max_abs", "mean_abs", "logits_max_abs", "examples")}
     return receipt
+
+
+def _not_finite(plan: GrowthPlan, small: nn.Module, grown: nn.Module) -> FedgrowError:
+    """Return what is to blame for outputs that are not finite."""
+    dtype = str(plan.small.dtype).removeprefix("torch.")
+    for model, what, mend in (
+        (small, f"model {plan.small.name!r}", "give one without them"),
+        (grown, f"the grown model in {dtype}", "store the small model in a type with a larger range first"),
+    ):
+        for name, tensor in model.state_dict().items():
+            if not tensor.isfinite().all():
+                return FedgrowError(f"{what}: tensor {name} holds values that are not finite; {mend}")
+    return FedgrowError(
+        f"model {plan.small.name!r}: its outputs on random inputs are not finite, though its weights are; "
+        "mend it, or grow it unmeasured with --parity off"
+    )
