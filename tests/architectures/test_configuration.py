@@ -135,6 +135,24 @@ def test_a_width_at_which_a_model_is_built_in_another_way_is_refused():
 # reading
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "size"),
+    [
+        ("bert", "num_hidden_layers", 0),
+        ("bert", "num_attention_heads", 0),
+        ("gpt_neox", "num_attention_heads", -1),
+        ("gpt2", "n_embd", 2**25),
+    ],
+)
+def test_a_size_that_is_none_is_named_as_the_configuration_does(name, field, size):
+    config = tiny.config(name, SHAPE) if name != "gpt_neox" else zoo.config(families()[name], SHAPE)
+    setattr(config, field, size)
+    with pytest.raises(
+        ShapeError, match=f"configuration: {field}={size}; a size is a whole number from 1 to 1677"
+    ):
+        shape_of(families()[name], config)
+
+
 def test_an_ffn_that_may_be_null_is_a_multiple_of_the_width():
     assert shape_of(families()["gpt2"], tiny.config("gpt2", SHAPE, n_inner=None)).ffn == 32
 

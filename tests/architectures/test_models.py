@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedgrow.architectures import read
-from fedgrow.architectures.models import empty_model, load_config, load_model, new_model
+from fedgrow.architectures.models import empty_model, load_config, load_model, meta_model, new_model
 from fedgrow.errors import ArchitectureError, FedgrowError
 from tests import tiny
 from tests.architectures.folders import SHAPE, edit_config, edit_tensors, folder
@@ -171,6 +171,22 @@ class TestRefused:
         _, path = folder(tmp_path, "llama")
         edit_config(path, num_attention_heads=3)
         with pytest.raises(FedgrowError, match="not a multiple of the number of attention heads"):
+            load_config(path)
+
+    def test_a_configuration_that_makes_no_model(self, tmp_path):
+        _, path = folder(tmp_path, "gpt2")
+        edit_config(path, activation_function="foo")
+        with pytest.raises(FedgrowError, match="cannot be loaded: nothing is known as 'foo'"):
+            load_model(path, GENERATE)
+        with pytest.raises(
+            FedgrowError, match=r"makes no model \(nothing is known as 'foo'\); correct config"
+        ):
+            meta_model(load_config(path), GENERATE)
+
+    def test_a_configuration_without_heads(self, tmp_path):
+        _, path = folder(tmp_path, "llama")
+        edit_config(path, num_attention_heads=0, head_dim=None)
+        with pytest.raises(FedgrowError, match=r"configuration makes no model .*division.*; correct config"):
             load_config(path)
 
     def test_a_file(self, tmp_path):

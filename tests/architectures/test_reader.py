@@ -184,6 +184,14 @@ def test_a_tensor_of_other_dimensions_is_named():
         read(model)
 
 
+def test_a_field_that_is_to_be_as_wide_as_the_model_is_named():
+    model = tiny.model("vit-body", SHAPE, pooler_output_size=12)
+    with pytest.raises(
+        ArchitectureError, match="vit: pooler_output_size=12 has no growth rule beside a width of 8; "
+    ):
+        read(model)
+
+
 def test_a_head_without_a_table_is_refused_by_name():
     model = transformers.BertForMultipleChoice(tiny.config("bert", SHAPE))
     with pytest.raises(ArchitectureError, match="no table for the head of BertForMultipleChoice"):

@@ -57,6 +57,10 @@ def test_a_dry_run_writes_nothing(run, small, tmp_path):
         (["--to", "layers=3", "--out", "x", "--parity", "maybe"], "choose auto, full or off"),
         (["--to", "layers=3", "--out", "x", "--max-shard-size", "huge"], "--max-shard-size huge"),
         (["--to", "heads=4,kv_heads=3", "--out", "x"], "kv_heads: 3 does not divide 4 heads"),
+        (
+            ["--to", "layers=3", "--out", "/", "--dry-run"],
+            "--out /: it is the working directory, or holds it",
+        ),
     ],
 )
 def test_bad_input_ends_with_one_text_and_code_1(run, small, arguments, words):

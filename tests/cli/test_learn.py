@@ -165,6 +165,7 @@ def test_progress_is_told(tmp_path, texts):
         (["--start", "warm"], ["'warm'", "exact"]),
         (["--task", "image-classification"], ["gpt2 has no such head"]),
         (["--task", "poetry"], ["poetry", "masked-language-modelling"]),
+        (["--out", "/dev/null/x"], ["--out /dev/null/x: /dev/null is a file"]),
         (["--data", "nowhere.csv"], ["--data nowhere.csv", "no such file"]),
         (["--text", "body"], ["--text: there is no column 'body'"]),
         (["--max-length", "900"], ["fewer than one block"]),

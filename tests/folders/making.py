@@ -72,6 +72,7 @@ def with_companions(folder: Path) -> Path:
         folder
     )
     GenerationConfig(max_new_tokens=7).save_pretrained(folder)
+    (folder / "tekken.json").write_text("{}")
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     (folder / "LICENSE").write_text("terms")
     for name in ("modeling_x.py", "training_args.bin", "optimizer.pt"):

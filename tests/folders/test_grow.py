@@ -1,6 +1,7 @@
 """``fedgrow.grow``: any folder in; a folder out that plain transformers loads."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,14 +10,14 @@ import torch
 import transformers
 import yaml
 from safetensors import safe_open
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 import fedgrow
 from fedgrow.architectures import Shape, families
 from fedgrow.architectures.models import load_config, load_model, quiet
 from fedgrow.errors import ArchitectureError, FedgrowError, ShapeError
 from fedgrow.folders import grow as growing
-from fedgrow.folders import source
+from fedgrow.folders import place, source
 from tests import zoo
 from tests.folders.making import CAUSAL, edited, same, saved, with_companions, with_config
 
@@ -93,7 +94,7 @@ def test_tokenizer_generation_settings_and_licence_go_along_and_nothing_that_run
     small = with_companions(saved(tmp_path / "small", "llama", CAUSAL))
     report = fedgrow.grow(small, "layers=3", out=tmp_path / "large")
     kept = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"}
-    assert set(report["copied"]) == kept | {"LICENSE"}
+    assert set(report["copied"]) == kept | {"tekken.json", "LICENSE"}
     assert {f.suffix for f in (tmp_path / "large").iterdir()} <= {
         ".json",
         ".md",
@@ -103,6 +104,20 @@ def test_tokenizer_generation_settings_and_licence_go_along_and_nothing_that_run
     }
     assert AutoTokenizer.from_pretrained(tmp_path / "large")("grow larger")["input_ids"] == [2, 3]
     assert plain(tmp_path / "large", "AutoModelForCausalLM").generation_config.max_new_tokens == 7
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_generation_settings_go_along_in_memory_too(tmp_path, loaded):
+    small = saved(tmp_path / "small", "llama", CAUSAL)
+    GenerationConfig(do_sample=True, temperature=0.6).save_pretrained(small)
+    model = plain(small, "AutoModelForCausalLM") if loaded else small
+    if loaded:
+        model.generation_config.do_sample = False  # with a temperature transformers would not save it
+    fedgrow.grow(model, "layers=3", out=tmp_path / "large")
+    grown = fedgrow.grow(model, "layers=3"), plain(tmp_path / "large", "AutoModelForCausalLM")
+    for settings in (large.generation_config for large in grown):
+        assert (settings.do_sample, settings.temperature) == (not loaded, 0.6)
+        assert settings is not getattr(model, "generation_config", None)
 
 
 def test_the_card_states_parent_method_shapes_and_receipt(tmp_path):
@@ -161,6 +176,14 @@ def test_bad_targets_methods_and_models_are_refused(tmp_path):
     refused(ShapeError, "cannot grow layers from 2 to 1", small, "layers=1", out=out)
     refused(FedgrowError, "method 'magic' is unknown; choose from exact", small, "layers=3", "magic", out=out)
     refused(FedgrowError, "no Hugging Face folder or reachable hub id", "no/such", "layers=3", out=out)
+    for seed in (-1, 2**62):
+        refused(
+            FedgrowError, f"seed: {seed}; give a whole number from 0", small, "layers=3", out=out, seed=seed
+        )
+    for wrapped in (torch.nn.Linear(2, 2), torch.nn.DataParallel(load_model(small, CAUSAL)[0])):
+        words = f"{type(wrapped).__name__} is no model of transformers; give a folder"
+        refused(FedgrowError, words, wrapped, "layers=3", out=out)
+    refused(FedgrowError, "--parity no: choose auto, full or off", small, "layers=3", out=out, parity="no")
     refused(FedgrowError, "own folder", small, "layers=3", out=small)
 
 
@@ -187,6 +210,40 @@ def test_a_tensor_of_another_size_is_refused_by_name(tmp_path):
     refused(ArchitectureError, r"up_proj|down_proj|gate_proj", small, "layers=3", out=tmp_path / "large")
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "tensor", "value", "words"),
+    [
+        (
+            "llama",
+            torch.float32,
+            "model.layers.0.mlp.up_proj.weight",
+            torch.nan,
+            "'small': tensor {} holds values",
+        ),
+        (
+            "llama",
+            torch.float64,
+            "lm_head.weight",
+            1e308,
+            "'small': its outputs .* are not finite, though its weights",
+        ),
+        (
+            "opt",
+            torch.float16,
+            "model.decoder.embed_positions.weight",
+            6e4,
+            "the grown model in float16: tensor {} holds",
+        ),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_by_name(tmp_path, name, dtype, tensor, value, words):
+    small = saved(tmp_path / "small", name, CAUSAL, dtype=dtype, tie_word_embeddings=False)
+    edited(small, lambda tensors: tensors | {tensor: torch.full_like(tensors[tensor], value)})
+    model = plain(small, "AutoModelForCausalLM") if dtype == torch.float64 else small
+    target = "width=16" if name == "opt" else "layers=3"  # OPT's stream is scaled as it widens
+    refused(FedgrowError, words.format(re.escape(tensor)), model, target, out=tmp_path / "large")
+
+
 def test_other_files_of_weights_are_refused(tmp_path):
     small = saved(tmp_path / "small", "llama", CAUSAL)
     (small / "model.safetensors").rename(small / "pytorch_model.bin")
@@ -204,15 +261,24 @@ def test_a_folder_that_is_there_is_kept_unless_told_otherwise(tmp_path):
     out.mkdir()
     fedgrow.grow(small, "layers=3", out=out)  # an empty one is as good as none
     (out / "mine.txt").write_text("mine")
-    refused(FedgrowError, "add --overwrite", small, "layers=4", out=out)
+    refused(FedgrowError, "--overwrite replaces", small, "layers=4", out=out)
     fedgrow.grow(small, "layers=4", out=out, overwrite=True)
     assert not (out / "mine.txt").exists()
     assert AutoConfig.from_pretrained(out).num_hidden_layers == 4
 
 
+def test_overwriting_spares_the_small_model_and_what_is_no_grown_one(tmp_path):
+    work = tmp_path / "work"
+    small = saved(work / "small", "llama", CAUSAL)
+    refused(FedgrowError, "own folder, or holds it", small, "layers=3", out=work, overwrite=True)
+    (work / "notes").mkdir()
+    (work / "notes" / "mine.txt").write_text("mine")
+    refused(FedgrowError, "not empty", small, "layers=3", out=work / "notes", overwrite=True)
+
+
 def test_a_disk_that_is_too_small_is_refused_before(tmp_path, monkeypatch):
     small = saved(tmp_path / "small", "llama", CAUSAL)
-    monkeypatch.setattr(growing.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
     refused(FedgrowError, "the disk has 10", small, "layers=3", out=tmp_path / "large")
 
 
@@ -276,10 +342,30 @@ def test_a_tied_tensor_stored_in_place_of_its_source_is_found(tmp_path):
     assert report["parity"]["folder"]["max_abs"] <= 1e-6
 
 
-def test_buffers_of_older_versions_are_left_out(tmp_path):
-    small = saved(tmp_path / "small", "bert")
-    edited(small, lambda tensors: tensors | {"embeddings.position_ids": torch.arange(5)[None]})
+MASKED = "masked-language-modelling"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "more"),
+    [
+        ("bert", None, {"embeddings.position_ids": torch.arange(5)[None]}),
+        ("gpt2", CAUSAL, {"transformer.h.0.attn.bias": torch.ones(1, 1, 5, 5).tril()}),
+        ("gpt2", None, {"h.0.attn.bias": torch.ones(1, 1, 5, 5).tril().bool()}),
+        (
+            "bert",
+            MASKED,
+            {"bert.pooler.dense.weight": torch.ones(8, 8), "bert.pooler.dense.bias": torch.ones(8)},
+        ),
+        ("roberta", MASKED, {"roberta.pooler.dense.weight": torch.ones(8, 8)}),
+    ],
+)
+def test_what_the_class_does_not_have_is_left_out(tmp_path, name, head, more):
+    """Buffers of older versions, and the pooler of pre-training."""
+    small = saved(tmp_path / "small", name, head)
+    edited(small, lambda tensors: tensors | more)
     assert fedgrow.grow(small, "layers=3", out=tmp_path / "large")["streamed"]
+    with safe_open(tmp_path / "large" / "model.safetensors", "pt") as file:
+        assert not more.keys() & set(file.keys())
 
 
 def test_a_missing_pooler_is_not_made_up(tmp_path):

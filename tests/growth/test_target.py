@@ -1,5 +1,7 @@
 """A target named in part becomes a whole shape, or an error that names choices."""
 
+import jaxtyping
+import numpy as np
 import pytest
 
 from fedgrow.architectures import Shape, families
@@ -69,16 +71,49 @@ def test_a_whole_shape_is_taken_as_it_is():
         ("bert", BERT, "decoder_layers=1", "'decoder_layers' is no size of bert"),
         ("bert", BERT, "", "no size is named"),
         ("bert", BERT, "layers=3,layers=4", "layers is named twice"),
-        ("bert", BERT, "layers=0", "layers=0; a size is at least 1"),
+        ("bert", BERT, "layers=0", "layers=0; a size is a whole number from 1 to 16777216"),
+        ("bert", BERT, "layers=99999999999", "target: layers=99999999999; a size is a whole number from 1 to 16777216"),
+        ("bert", BERT, "width=16777216", "target: ffn=67108864; a size is a whole number"),
         ("bert", BERT, "layers=2", "the model's own shape"),
         ("bert", BERT, BERT, "the model's own shape"),
         ("bert", BERT, "width=200", r"200 is no multiple of the head size 64; choose width=192 \(3 heads\) or width=256"),
         ("bert", BERT, "width=100", r"choose width=128 \(2 heads\), or name heads or head_size too"),
+        ("bert", BERT, "width=129,head_size=96", r"head size 96; choose width=192 \(2 heads\), or name heads too"),
+        ("bert", BERT, "width=129,head_size=192", r"head size 192; choose width=384 \(2 heads\), or name heads too"),
     ],
 )  # fmt: skip
 def test_errors_name_what_was_found_and_what_is_possible(name, source, target, words):
     with pytest.raises(ShapeError, match=words):
         complete(families()[name], source, target)
+
+
+@pytest.fixture
+def unchecked():
+    """Let wrong types through, as they come from users; these tests' own checks of types would stop them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ({"layers": "3"}, "target: layers='3'; a size is a whole number"),
+        ({"layers": None}, "target: layers=None; a size"),
+        ({"layers": True}, "target: layers=True; a size"),
+        ({"layers": 3.0}, r"target: layers=3\.0; a size"),
+        ({3: 3}, "3 is no size of bert"),
+        (None, "target: None names no sizes; give a shape, or sizes by name, such as layers=12"),
+        (3, "target: 3 names no sizes"),
+    ],
+)
+def test_what_is_no_number_is_named(target, words):
+    with pytest.raises(ShapeError, match=words):
+        complete(families()["bert"], BERT, target)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_of_numpy_are_numbers():
+    assert grown("bert", BERT, {"layers": np.int64(3)}) == {"layers": 3}
 
 
 def test_spaces_are_allowed():

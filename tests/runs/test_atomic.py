@@ -101,3 +101,53 @@ def test_what_a_broken_fill_left_is_cleared_by_the_next(tmp_path):
         atomic.write_folder(tmp_path / "folder", failing)
     atomic.write_folder(tmp_path / "folder", lambda f: (f / "two").write_text("2"))
     assert listing(tmp_path) == ["folder", "two"]
+
+
+@pytest.fixture(params=["folder", "mount point"])
+def place(tmp_path, monkeypatch, request):
+    """Return the place of a folder, which may be there as a mount point that cannot be moved."""
+    place, move = tmp_path / "folder", Path.replace
+
+    def replace(source, target):
+        if place in (source, target):
+            raise OSError("it is mounted")
+        return move(source, target)
+
+    if request.param == "mount point":
+        place.mkdir()
+        monkeypatch.setattr(atomic.os.path, "ismount", lambda path: path == place)
+        monkeypatch.setattr(Path, "replace", replace)
+    return place
+
+
+def test_an_older_folder_is_replaced(place):
+    atomic.write_folder(place, lambda f: (f / "old").write_text("0"))
+    atomic.write_folder(place, filled)
+    assert listing(place.parent) == ["folder", "one"]
+
+
+@pytest.mark.parametrize("failing_move", [1, 2])
+def test_a_move_that_fails_is_taken_back(place, monkeypatch, failing_move):
+    atomic.write_folder(place, lambda f: (f / "old").write_text("0"))
+    move, moved = Path.replace, []
+
+    def fail(source, target):
+        moved.append(source)
+        if len(moved) == failing_move:
+            raise OSError("busy")
+        return move(source, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="busy"):
+        atomic.write_folder(place, filled)
+    assert listing(place.parent) == ["folder", "old"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_followed(tmp_path, there):
+    if there:
+        (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    atomic.write_folder(tmp_path / "link", filled)
+    assert (tmp_path / "link").is_symlink()
+    assert listing(tmp_path) == ["elsewhere", "link", "one"]

@@ -16,7 +16,11 @@ from fedgrow.errors import ShapeError
 
 
 def shape_of(family: Family, config: Any) -> Shape:
-    """Read the shape of a model from its configuration."""
+    """Read the shape of a model from its configuration.
+
+    Raises:
+        ShapeError: a size is none; its field is named.
+    """
     values: dict[str, Any] = {
         axis: getattr(config, field, None) for axis, field in family.config.items() if axis != "norm_eps"
     }
@@ -27,10 +31,10 @@ def shape_of(family: Family, config: Any) -> Shape:
     if family.ffn_rule != "size":
         values["ffn"] = _ffn_of_ratio(family, width, values["ffn"])
     if values.get("head_size") is None:
-        values["head_size"] = width // heads
+        values["head_size"] = width // max(heads, 1)
     if family.rotary is not None:
         values["rotary"] = int(values["head_size"] * _rope(family, config).get("partial_rotary_factor", 1.0))
-    return Shape(**values)
+    return Shape.of("configuration", values, family.config)
 
 
 def check_shape(family: Family, shape: Shape) -> None:

@@ -52,6 +52,10 @@ def load_config(folder: str | Path) -> Any:
             f"model {str(folder)!r}: no Hugging Face folder or reachable hub id ({reason}); "
             "give a folder that holds config.json and model.safetensors, or a hub id while online"
         ) from None
+    except CANNOT_BE_MADE as error:
+        raise FedgrowError(
+            f"model {str(folder)!r}: its configuration makes no model ({_reason(error)}); correct config.json"
+        ) from None
 
 
 def load_model(
@@ -93,11 +97,16 @@ def load_model(
                 ignore_mismatched_sizes=True,  # checked below, by name
                 **overrides,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FedgrowError(f"model {str(folder)!r} cannot be loaded: {reason}") from None
+    except (OSError, SafetensorError, *CANNOT_BE_MADE) as error:
+        raise FedgrowError(f"model {str(folder)!r} cannot be loaded: {_reason(error)}") from None
     _check_loading(folder, family, head, info)
     return model.eval(), sorted(info["missing_keys"])
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of what an error says; a key that is missing says too little alone."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"nothing is known as {line}" if isinstance(error, KeyError) else line
 
 
 def _check_loading(folder: str | Path, family: Family, head: str | None, info: dict[str, Any]) -> None:
@@ -138,9 +147,18 @@ def empty_model(config: Any, head: str | None) -> nn.Module:
 
 
 def meta_model(config: Any, head: str | None) -> nn.Module:
-    """Build a model without any memory, tied as its configuration says, to be asked for names and sizes."""
-    with no_init_weights(), quiet(), torch.device("meta"):
-        model = _class(config, head)(config)
+    """Build a model without any memory, tied as its configuration says, to be asked for names and sizes.
+
+    Raises:
+        FedgrowError: the configuration makes no model.
+    """
+    try:
+        with no_init_weights(), quiet(), torch.device("meta"):
+            model = _class(config, head)(config)
+    except CANNOT_BE_MADE as error:
+        raise FedgrowError(
+            f"the configuration makes no model ({_reason(error)}); correct config.json"
+        ) from None
     model.tie_weights()
     return model
 

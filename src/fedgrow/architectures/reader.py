@@ -121,6 +121,8 @@ def read_tensors(
                 continue
             missing = next(name for name in names if name not in sizes)
             raise ArchitectureError(f"{family.family}: tensor {missing} is missing from {what}")
+        if spec.part == "pooler":
+            _check_pooler(family, config, sizes[spec.name][0], shape)
         for name in names:
             _check_size(name, sizes[name], spec, shape)
         specs.append(spec)
@@ -137,6 +139,16 @@ def read_tensors(
         fold.queries for name, fold in family.folded_config.items() if getattr(config, name) == fold.value
     )
     return Reading(family, shape, head, tuple(specs), tied, scaled, folds)
+
+
+def _check_pooler(family: Family, config: Any, size: int, shape: Shape) -> None:
+    """Refuse a pooler whose width a field of its own says: a grown one is as wide as the model."""
+    for field in family.follows_width:
+        if getattr(config, field, None) == size != shape.width:
+            raise ArchitectureError(
+                f"{family.family}: {field}={size} has no growth rule beside a width of {shape.width}; "
+                "use a model where both are the same, or one without a pooler"
+            )
 
 
 def _check_size(name: str, found: tuple[int, ...], spec: TensorSpec, shape: Shape) -> None:

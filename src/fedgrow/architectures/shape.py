@@ -1,11 +1,16 @@
 """The shape of a transformer: the axes that growth changes."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Size = Annotated[int, Field(gt=0, le=2**24)]  # what is larger is a slip, and would only fill the memory
+from fedgrow.errors import ShapeError
+
+LARGEST = 2**24  # what is larger is a slip, and would only fill the memory
+A_SIZE = f"a size is a whole number from 1 to {LARGEST}"
+Size = Annotated[int, Field(gt=0, le=LARGEST)]
 
 
 class Shape(BaseModel):
@@ -48,6 +53,28 @@ class Shape(BaseModel):
         if filled.get("kv_heads") is None and heads is not None:
             filled["kv_heads"] = heads
         return filled
+
+    @classmethod
+    def of(
+        cls, what: str, sizes: Mapping[str, int | None], names: Mapping[Any, str] = MappingProxyType({})
+    ) -> "Shape":
+        """Return the shape of sizes that were read or reckoned.
+
+        Args:
+            what: where they come from, for errors.
+            sizes: the sizes.
+            names: what they are called there, where that differs.
+
+        Raises:
+            ShapeError: one of them is no size; it is named.
+        """
+        try:
+            return cls(**sizes)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            axis = "".join(map(str, first["loc"]))
+            found = f"{names.get(axis, axis)}={first['input']!r}; {A_SIZE}" if axis else first["msg"]
+            raise ShapeError(f"{what}: {found}") from None
 
     @property
     def rotating(self) -> int:

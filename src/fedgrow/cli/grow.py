@@ -51,7 +51,9 @@ def grow(
     max_shard_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Most bytes in one file of weights, such as 500MB.")
     ] = "5GB",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a grown model that is there.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -68,15 +70,16 @@ def grow(
 
     `fedgrow grow ./small --to ffn=4096 --dry-run`
     """
-    from fedgrow.folders.grow import plan_growth, write_grown
+    from fedgrow.folders.grow import parity_mode, plan_growth, write_grown
 
-    if parity not in ("auto", "full", "off"):
-        raise FedgrowError(f"--parity {parity}: choose auto, full or off")
+    mode = parity_mode(parity)
     if out is None and not dry_run:
         raise FedgrowError("say where to with --out, or add --dry-run to see what would be written")
     most = _bytes(max_shard_size)
     plan = plan_growth(model, to, method, seed=seed)
     if dry_run:
+        if out is not None:
+            plan.check_out(out, overwrite)
         _show(plan.describe(), as_json)
         return
     assert out is not None
@@ -95,7 +98,7 @@ def grow(
             report = write_grown(
                 plan,
                 out,
-                parity=parity,  # type: ignore[arg-type]
+                parity=mode,
                 max_shard_size=most,
                 overwrite=overwrite,
                 progress=lambda count: progress.advance(task, count),

@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
+GENERATION = "generation_config.json"
 COMPANIONS = (
-    "generation_config.json",
+    GENERATION,
     # tokenizers
     "tokenizer.json",
     "tokenizer_config.json",
@@ -17,6 +18,7 @@ COMPANIONS = (
     "spiece.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
+    "tekken.json",
     "chat_template.jinja",
     "chat_template.json",
     "additional_chat_templates/*.jinja",

@@ -1,11 +1,11 @@
 """``fedgrow.grow``: any supported model in, a larger one out, in memory or as a folder written tensor by tensor."""
 
 import copy
-import shutil
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -14,8 +14,9 @@ from fedgrow.architectures.configuration import save_config
 from fedgrow.architectures.models import load_config, new_model, quiet, unfilled_model
 from fedgrow.errors import FedgrowError
 from fedgrow.folders import shards
-from fedgrow.folders.companions import copy_companions
+from fedgrow.folders.companions import GENERATION, copy_companions
 from fedgrow.folders.parity import EXAMPLES, compare_models, in_float64, random_inputs
+from fedgrow.folders.place import RECEIPT, check_place
 from fedgrow.folders.source import InMemory, Small, open_small, small_model
 from fedgrow.growth.composed import Applied
 from fedgrow.growth.initialisers import INITIALISERS
@@ -29,6 +30,7 @@ from fedgrow.runs.atomic import write_folder, write_json
 ParityMode = Literal["auto", "full", "off"]
 MAX_SHARD = 5 * 10**9
 AUTO_PARITY = 2 * 10**9  # bytes of both models in float64
+SEEDS = range(2**62)
 Progress = Callable[[int], None]
 
 
@@ -79,6 +81,14 @@ class GrowthPlan:
             "streamed": self.small.streamed,
         }
 
+    def check_out(self, out: Path, overwrite: bool) -> None:
+        """Refuse a folder that the grown model cannot be written to.
+
+        Raises:
+            FedgrowError: see ``check_place``.
+        """
+        check_place(out, small=self.small.folder, overwrite=overwrite, needed=self.bytes)
+
     def stream(self) -> Stream:
         """Return the growth, ready to make tensors."""
         types = [plan.dtype for plan in self.tensors]
@@ -89,10 +99,12 @@ class GrowthPlan:
     def model(self) -> nn.Module:
         """Grow in memory, and return an ordinary transformers model."""
         head, stream = self.small.reading.head, self.stream()
-        model = unfilled_model(self.config, head, self.small.dtype)
+        model: Any = unfilled_model(self.config, head, self.small.dtype)
         if set(model.state_dict()) - {plan.name for plan in self.tensors} - set(self.small.reading.tied):
             # a pooler that the small model's files lack: it starts at random, as transformers has it
             model = new_model(self.config, head, seed=self.operator.seed).to(self.small.dtype)
+        if model.can_generate() and (settings := self.small.generation()) is not None:
+            model.generation_config = settings
         for plan in self.tensors:
             if plan.spec.tied_to:  # not tied in this model, whatever its configuration says
                 module, _, leaf = plan.name.rpartition(".")
@@ -118,6 +130,8 @@ def plan_growth(
     """
     if method not in INITIALISERS:
         raise FedgrowError(f"method {method!r} is unknown; choose from {', '.join(INITIALISERS)}")
+    if seed not in SEEDS:
+        raise FedgrowError(f"seed: {seed}; give a whole number from 0 to {SEEDS[-1]}")
     small = small_model(model) if isinstance(model, nn.Module) else open_small(model)
     reading = small.reading
     shape = complete(reading.family, reading.shape, target)
@@ -125,6 +139,17 @@ def plan_growth(
     config = operator.stage.config(small.config)
     config.dtype = small.dtype
     return GrowthPlan(small, operator, config, planned(reading, small.tensors, shape))
+
+
+def parity_mode(name: str) -> ParityMode:
+    """Return when both models are compared.
+
+    Raises:
+        FedgrowError: there is no such choice.
+    """
+    if name not in get_args(ParityMode):
+        raise FedgrowError(f"--parity {name}: choose auto, full or off")
+    return cast(ParityMode, name)
 
 
 def grow(
@@ -150,7 +175,7 @@ def grow(
         seed: seed of what starts at random.
         parity: whether to compare both models: ``auto`` does where both fit into 2 GB in float64.
         max_shard_size: most bytes in one file of weights.
-        overwrite: whether to replace a folder that is there.
+        overwrite: whether to replace a grown model that is there.
         progress: told of bytes as they are written.
 
     Returns:
@@ -160,13 +185,14 @@ def grow(
         FedgrowError: the model cannot be read or grown, the target does not fit, or the folder is taken; nothing
             is left behind.
     """
+    mode = parity_mode(parity)
     plan = plan_growth(model, target, method, seed=seed)
     if out is None:
         return plan.model()
     return write_grown(
         plan,
         Path(out),
-        parity=parity,
+        parity=mode,
         max_shard_size=max_shard_size,
         overwrite=overwrite,
         progress=progress,
@@ -187,7 +213,7 @@ def write_grown(
     Raises:
         FedgrowError: the folder is taken, or the disk is too small.
     """
-    _check_place(plan, out, overwrite)
+    plan.check_out(out, overwrite)
     report = plan.describe() | {"folder": str(out)}
 
     def fill(folder: Path) -> None:
@@ -195,10 +221,10 @@ def write_grown(
             save_config(plan.operator.stage.family, plan.config, folder)
         stream = plan.stream()
         shards.write(folder, plan.tensors, max_shard_size, stream.pieces, progress or (lambda _: None))
-        report["copied"] = copy_companions(plan.small.folder, folder) if plan.small.folder else []
+        report["copied"] = _companions(plan.small, folder)
         _check_folder(plan, folder)
         report["parity"] = _receipt(plan, folder, parity)
-        write_json(folder / "parity.json", report["parity"] | {"declared": report["declared"]})
+        write_json(folder / RECEIPT, report["parity"] | {"declared": report["declared"]})
         (folder / "README.md").write_text(grown_card(report), "utf-8")
         report["files"] = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
 
@@ -206,19 +232,14 @@ def write_grown(
     return report
 
 
-def _check_place(plan: GrowthPlan, out: Path, overwrite: bool) -> None:
-    if not out.name:
-        raise FedgrowError(f"--out {out}: name a new folder")
-    if plan.small.folder and out.resolve() == plan.small.folder.resolve():
-        raise FedgrowError(f"--out {out}: that is the small model's own folder; name another one")
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not overwrite):
-        raise FedgrowError(f"--out {out}: it is there already; name a new folder, or add --overwrite")
-    above = next(p for p in (out.resolve(), *out.resolve().parents) if p.exists())
-    free = shutil.disk_usage(above).free
-    if free < plan.bytes:
-        raise FedgrowError(
-            f"--out {out}: the grown model needs {plan.bytes:,} bytes, the disk has {free:,}; choose another place"
-        )
+def _companions(small: Small, folder: Path) -> list[str]:
+    """Write what goes along with a small model; return the names."""
+    if small.folder is not None:
+        return copy_companions(small.folder, folder)
+    if (settings := small.generation()) is None:
+        return []
+    settings.to_json_file(folder / GENERATION, keys_to_pop=["compile_config"])
+    return [GENERATION]
 
 
 def _check_folder(plan: GrowthPlan, folder: Path) -> None:
@@ -263,6 +284,26 @@ def _receipt(plan: GrowthPlan, folder: Path, mode: ParityMode) -> dict[str, Any]
         tensors=in_type(plan.tensors, torch.float64),
     )
     for name, make in (("growth", exact.model), ("folder", lambda: in_float64(folder, reading.head))):
-        result = compare_models(small, make(), declared, plan.operator.seed).as_dict()
+        grown = make()
+        found = compare_models(small, grown, declared, plan.operator.seed)
+        if not math.isfinite(found.max_abs):
+            raise _not_finite(plan, small, grown)
+        result = found.as_dict()
         receipt[name] = {key: result[key] for key in ("max_abs", "mean_abs", "logits_max_abs", "examples")}
     return receipt
+
+
+def _not_finite(plan: GrowthPlan, small: nn.Module, grown: nn.Module) -> FedgrowError:
+    """Return what is to blame for outputs that are not finite."""
+    dtype = str(plan.small.dtype).removeprefix("torch.")
+    for model, what, mend in (
+        (small, f"model {plan.small.name!r}", "give one without them"),
+        (grown, f"the grown model in {dtype}", "store the small model in a type with a larger range first"),
+    ):
+        for name, tensor in model.state_dict().items():
+            if not tensor.isfinite().all():
+                return FedgrowError(f"{what}: tensor {name} holds values that are not finite; {mend}")
+    return FedgrowError(
+        f"model {plan.small.name!r}: its outputs on random inputs are not finite, though its weights are; "
+        "mend it, or grow it unmeasured with --parity off"
+    )

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from transformers import GenerationConfig, PreTrainedModel
 
 from fedgrow.architectures import Family, Reading, family_of, read
 from fedgrow.architectures.models import load_config, load_model, meta_model, name_at_loading
 from fedgrow.architectures.reader import read_tensors
-from fedgrow.errors import FedgrowError
+from fedgrow.errors import ArchitectureError, FedgrowError
 from fedgrow.folders.companions import COMPANIONS
 from fedgrow.growth.stream import Tensors
 
@@ -48,6 +49,15 @@ class Small:
     folder: Path | None = None
     model: nn.Module | None = None
     streamed: bool = False
+
+    def generation(self) -> GenerationConfig | None:
+        """Return a copy of its settings of generation, if it has any."""
+        if self.folder is None:
+            return copy.deepcopy(getattr(self.model, "generation_config", None))
+        try:
+            return GenerationConfig.from_pretrained(self.folder)
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -118,8 +128,13 @@ def small_model(model: nn.Module) -> Small:
     """Take a loaded transformers model.
 
     Raises:
-        ArchitectureError: its table does not know it as it is.
+        ArchitectureError: it is none, or its table does not know it as it is.
     """
+    if not isinstance(model, PreTrainedModel):
+        raise ArchitectureError(
+            f"{type(model).__name__} is no model of transformers; give a folder, a hub id, or a loaded model without "
+            "what is wrapped around it"
+        )
     config: Any = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__]
     state = model.state_dict()
@@ -257,9 +272,10 @@ def _matched(meta: nn.Module, inside: Mapping[str, Place]) -> tuple[Reading, dic
 
 
 def _is_unused(family: Family, stored: str, place: Place) -> bool:
-    """Whether a tensor that the class does not have may be left out, as transformers does."""
+    """Whether a tensor that the class does not have may be left out, as transformers does: a pooler, a known buffer."""
     buffer = place.dtype == torch.int64 and stored.endswith("position_ids")
-    return buffer or any(fnmatch(stored, pattern) for pattern in family.unused)
+    pooler = stored.removeprefix(f"{family.prefix}.") in family.pooler
+    return buffer or pooler or any(fnmatch(stored, pattern) for pattern in family.unused)
 
 
 def _refuse_made_up(name: str | Path, reading: Reading, made: list[str]) -> None:

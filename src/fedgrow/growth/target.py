@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from numbers import Integral
 
 from fedgrow.architectures import Family, Shape
 from fedgrow.architectures.configuration import scaled_ffn
+from fedgrow.architectures.shape import A_SIZE, LARGEST
 from fedgrow.errors import ShapeError
 from fedgrow.growth.heads import Groups, nearest_kv_heads
 
@@ -46,26 +48,28 @@ def complete(family: Family, source: Shape, target: Target) -> Shape:
         ShapeError: a size is unknown to the family or does not fit the others (named, with choices), or nothing
             grows.
     """
-    if isinstance(target, Shape):
-        shape = target
-    else:
-        named = parse_target(target) if isinstance(target, str) else dict(target)
-        _check_names(family, named)
-        shape = _follow(family, source, named)
+    shape = target if isinstance(target, Shape) else _follow(family, source, _named(family, target))
     if shape == source:
         raise ShapeError(f"target: {shape} is the model's own shape; name a size that grows, such as layers")
     return shape
 
 
-def _check_names(family: Family, named: Mapping[str, int]) -> None:
+def _named(family: Family, target: object) -> dict[str, int]:
+    """Return the sizes that a target names, checked one by one."""
+    sizes = parse_target(target) if isinstance(target, str) else target
+    if not isinstance(sizes, Mapping):
+        raise ShapeError(
+            f"target: {target!r} names no sizes; give a shape, or sizes by name, such as layers=12,width=768"
+        )
     possible = [name for name in SIZES if name in family.config or name == "head_size"]
-    unknown = [name for name in named if name not in possible]
-    if unknown or not named:
+    unknown = [name for name in sizes if name not in possible]
+    if unknown or not sizes:
         found = f"{unknown[0]!r} is no size of {family.family}" if unknown else "no size is named"
         raise ShapeError(f"target: {found}; possible: {', '.join(possible)}")
-    for name, size in named.items():
-        if size < 1:
-            raise ShapeError(f"target: {name}={size}; a size is at least 1")
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not (isinstance(size, Integral) and 1 <= int(size) <= LARGEST):
+            raise ShapeError(f"target: {name}={size!r}; {A_SIZE}")
+    return {name: int(size) for name, size in sizes.items()}
 
 
 def _follow(family: Family, source: Shape, named: Mapping[str, int]) -> Shape:
@@ -78,16 +82,18 @@ def _follow(family: Family, source: Shape, named: Mapping[str, int]) -> Shape:
         default = layers if decoder_layers == source.layers else decoder_layers
         decoder_layers = named.get("decoder_layers", default)
     rotary = source.rotary
-    return Shape(
-        layers=layers,
-        decoder_layers=decoder_layers,
-        width=width,
-        heads=heads,
-        kv_heads=named.get("kv_heads") or _kv_heads(family, source, heads),
-        head_size=head_size,
-        ffn=named.get("ffn") or (source.ffn if width == source.width else scaled_ffn(family, source, width)),
-        rotary=head_size if rotary == source.head_size else rotary,
-    )
+    sizes = {
+        "layers": layers,
+        "decoder_layers": decoder_layers,
+        "width": width,
+        "heads": heads,
+        "kv_heads": named.get("kv_heads") or _kv_heads(family, source, heads),
+        "head_size": head_size,
+        "ffn": named.get("ffn")
+        or (source.ffn if width == source.width else scaled_ffn(family, source, width)),
+        "rotary": head_size if rotary == source.head_size else rotary,
+    }
+    return Shape.of("target", sizes)
 
 
 def _heads(family: Family, source: Shape, named: Mapping[str, int]) -> tuple[int, int]:
@@ -100,11 +106,12 @@ def _heads(family: Family, source: Shape, named: Mapping[str, int]) -> tuple[int
         return heads, width // heads if width % heads == 0 else head_size
     if "heads" not in named:
         if width % head_size:
-            below, above = width // head_size, width // head_size + 1
+            below, above = width // head_size, max(width // head_size + 1, source.heads)
             choices = [f"width={n * head_size} ({n} heads)" for n in (below, above) if n >= source.heads]
+            more = "heads" if "head_size" in named else "heads or head_size"
             raise ShapeError(
                 f"width: {width} is no multiple of the head size {head_size}; choose {' or '.join(choices)}, or "
-                f"name heads or head_size too"
+                f"name {more} too"
             )
         return width // head_size, head_size
     return heads, head_size

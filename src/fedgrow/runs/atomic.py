@@ -4,7 +4,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -148,18 +149,44 @@ def _sorted(path: Path, load: Callable[[Path], dict[str, T]]) -> dict[str, T]:
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside its place and move it in, replacing an older one; nothing stays if filling fails."""
-    part = path.with_name(f".{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    """Fill a folder beside its place and move it in, replacing an older one; if that fails, the older one alone stays.
+
+    A link is followed. A mount point cannot be moved; there the folder is filled inside, and what it holds is moved.
+    """
+    place = path.resolve()
+    beside = place if os.path.ismount(place) else place.parent
+    part, old = (beside / f".{place.name}.{end}" for end in ("part", "old"))
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         fill(part)
+        _move_all(_moves(place, part, old))
     except BaseException:  # Ctrl-C, too
         shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # it is not there, or holds what could not be moved back
+            old.rmdir()
         raise
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.replace(old)
-    part.replace(path)
-    shutil.rmtree(old, ignore_errors=True)
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _moves(place: Path, part: Path, old: Path) -> list[tuple[Path, Path]]:
+    """Return what has to be moved where, for ``part`` to stand in its place and what was there to be ``old``."""
+    there = sorted(place.iterdir()) if place.exists() else []
+    if part.parent == place:
+        old.mkdir()
+        away = [(file, old / file.name) for file in there if file != part]
+        return away + [(file, place / file.name) for file in sorted(part.iterdir())]
+    return ([(place, old)] if there else []) + [(part, place)]
+
+
+def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Move files or folders: all of them, or none."""
+    for done, (source, target) in enumerate(moves):
+        try:
+            source.replace(target)
+        except BaseException:
+            for before, after in reversed(moves[:done]):
+                after.replace(before)
+            raise

@@ -17,6 +17,7 @@ from fedgrow.data.sources import load
 from fedgrow.data.split import split as hold_out
 from fedgrow.errors import FedgrowError
 from fedgrow.folders.companions import copy_companions
+from fedgrow.folders.place import RECEIPT, check_place
 from fedgrow.folders.source import head_named
 from fedgrow.growth.operators.base import Operator
 from fedgrow.growth.target import Target, complete
@@ -131,8 +132,7 @@ def learn(
         if value < 0:
             raise FedgrowError(f"{name}: {value}; give a whole number of steps, 0 for none")
     folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FedgrowError(f"out: {folder} is there already and not empty; choose another folder")
+    check_place(folder)
     learning = Learning(_plan(str(model), to, task, tokenizer, settings), str(model), progress)
     learning.check(steps)
     return learning.run(folder, steps, finetune_steps)
@@ -314,7 +314,7 @@ def _save(out: Path, model: Any, small: Any, codec: Codec, plan: Plan, record: M
             codec.save(folder)
         if source.tokenizer is None and Path(str(source.model)).is_dir():
             copy_companions(Path(str(source.model)), folder)  # as they were: chat template and licence, too
-        write_json(folder / "parity.json", record["parity"])
+        write_json(folder / RECEIPT, record["parity"])
         write_json(folder / "learned.json", record)
         (folder / "README.md").write_text(learned_card(record), "utf-8")
 
