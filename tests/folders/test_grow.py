@@ -17,6 +17,7 @@ from fedgrow.architectures.models import load_config, load_model, quiet
 from fedgrow.errors import ArchitectureError, FedgrowError, ShapeError
 from fedgrow.folders import grow as growing
 from fedgrow.folders import source
+from fedgrow.folders.parity import random_inputs
 from tests import zoo
 from tests.folders.making import CAUSAL, edited, same, saved, with_companions, with_config
 
@@ -66,6 +67,30 @@ def test_the_type_is_kept(tmp_path, dtype):
     exact, rounded = (report["parity"][k]["max_abs"] for k in ("growth", "folder"))
     assert exact <= 1e-6
     assert rounded <= (1e-6 if dtype == torch.float64 else 0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", [*(n for n, family in families().items() if family.rotary), "t5"])
+def test_in_half_precision_memory_and_folder_give_one_model(tmp_path, name, dtype):
+    family = families()[name]
+    head = next(iter(family.heads))
+    small = saved(tmp_path / "small", name, head, dtype=dtype)
+    fedgrow.grow(small, "width=12", out=tmp_path / "large", parity="off")
+    written = plain(tmp_path / "large", family.heads[head].auto_class)
+    loaded = getattr(transformers, family.heads[head].auto_class).from_pretrained(small)
+    for model in (small, loaded):
+        grown = fedgrow.grow(model, "width=12")
+        assert same(grown, written)
+        batch = random_inputs(written, 0)
+        with torch.no_grad():
+            assert torch.equal(grown(**batch)[0], written(**batch)[0])
+
+
+def test_the_receipt_of_a_rounded_embedding_scale_is_of_the_weights_alone(tmp_path):
+    small = saved(tmp_path / "small", "gemma", CAUSAL, dtype=torch.bfloat16)
+    for number, model in enumerate((small, transformers.AutoModelForCausalLM.from_pretrained(small))):
+        report = fedgrow.grow(model, "width=12", out=tmp_path / f"large-{number}")
+        assert report["parity"]["growth"]["max_abs"] <= 2e-6
 
 
 def test_a_loaded_model_grows_as_its_folder_does(tmp_path):
@@ -283,13 +308,14 @@ def test_buffers_of_older_versions_are_left_out(tmp_path):
 
 
 def test_a_missing_pooler_is_not_made_up(tmp_path):
-    small = saved(tmp_path / "small", "bert")
+    small = saved(tmp_path / "small", "bert", dtype=torch.bfloat16)
     edited(small, lambda tensors: {n: t for n, t in tensors.items() if "pooler" not in n})
     report = fedgrow.grow(small, "width=16", out=tmp_path / "large")
     assert report["streamed"]
     with safe_open(tmp_path / "large" / "model.safetensors", "pt") as file:
         assert not [name for name in file.keys() if "pooler" in name]  # noqa: SIM118
-    assert all(p.isfinite().all() for p in fedgrow.grow(small, "width=16").parameters())
+    parameters = list(fedgrow.grow(small, "width=16").parameters())
+    assert all(p.isfinite().all() and p.dtype == torch.bfloat16 for p in parameters)
 
 
 def test_names_that_transformers_joins_or_splits_come_through_memory(tmp_path):

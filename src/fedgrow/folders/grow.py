@@ -1,6 +1,5 @@
 """``fedgrow.grow``: any supported model in, a larger one out, in memory or as a folder written tensor by tensor."""
 
-import copy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from fedgrow.architectures.models import load_config, new_model, quiet, unfilled
 from fedgrow.errors import FedgrowError
 from fedgrow.folders import shards
 from fedgrow.folders.companions import copy_companions
-from fedgrow.folders.parity import EXAMPLES, compare_models, in_float64, random_inputs
+from fedgrow.folders.parity import EXAMPLES, compare_models, in_float64, load_in_float64, random_inputs
 from fedgrow.folders.source import InMemory, Small, open_small, small_model
 from fedgrow.growth.composed import Applied
 from fedgrow.growth.initialisers import INITIALISERS
@@ -92,7 +91,7 @@ class GrowthPlan:
         model = unfilled_model(self.config, head, self.small.dtype)
         if set(model.state_dict()) - {plan.name for plan in self.tensors} - set(self.small.reading.tied):
             # a pooler that the small model's files lack: it starts at random, as transformers has it
-            model = new_model(self.config, head, seed=self.operator.seed).to(self.small.dtype)
+            model = new_model(self.config, head, seed=self.operator.seed, dtype=self.small.dtype)
         for plan in self.tensors:
             if plan.spec.tied_to:  # not tied in this model, whatever its configuration says
                 module, _, leaf = plan.name.rpartition(".")
@@ -248,8 +247,7 @@ def _receipt(plan: GrowthPlan, folder: Path, mode: ParityMode) -> dict[str, Any]
             f"{AUTO_PARITY / 1e9:.0f} GB are compared on request only (--parity full)"
         }
     reading, declared = plan.small.reading, plan.operator.initialiser.declared(plan.operator.stage)
-    loaded = plan.small.model
-    small = copy.deepcopy(loaded).double() if loaded else in_float64(plan.small.folder, reading.head)
+    small = in_float64(plan.small)
     inputs = random_inputs(small, plan.operator.seed)
     kind, size = next((name, list(x.shape)) for name, x in inputs.items())
     receipt: dict[str, Any] = {
@@ -262,7 +260,7 @@ def _receipt(plan: GrowthPlan, folder: Path, mode: ParityMode) -> dict[str, Any]
         small=replace(plan.small, tensors=InMemory(small.state_dict()), dtype=torch.float64),
         tensors=in_type(plan.tensors, torch.float64),
     )
-    for name, make in (("growth", exact.model), ("folder", lambda: in_float64(folder, reading.head))):
+    for name, make in (("growth", exact.model), ("folder", lambda: load_in_float64(folder, reading.head))):
         result = compare_models(small, make(), declared, plan.operator.seed).as_dict()
         receipt[name] = {key: result[key] for key in ("max_abs", "mean_abs", "logits_max_abs", "examples")}
     return receipt

@@ -1,5 +1,6 @@
 """The parity receipt of a grown folder: both models run by transformers on the same random inputs."""
 
+import copy
 import inspect
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedgrow.architectures.models import load_model
+from fedgrow.architectures.models import empty_model, load_model
 from fedgrow.architectures.outputs import tensor_of
+from fedgrow.folders.source import Small
 from fedgrow.growth.parity import Parity, compare
 
 EXAMPLES, LENGTH = 4, 16
@@ -55,7 +57,19 @@ def compare_models(small: nn.Module, grown: nn.Module, declared: str, seed: int)
     return compare(outputs(small, inputs), outputs(grown, inputs), EXAMPLES, declared)
 
 
-def in_float64(folder: Path | None, head: str | None) -> nn.Module:
+def in_float64(small: Small) -> nn.Module:
+    """Return a small model in float64; buffers are made anew, for those of a loaded half-precision model are rounded."""
+    head = small.reading.head
+    if small.model is None:
+        assert small.folder is not None
+        return load_in_float64(small.folder, head)
+    model = copy.deepcopy(small.model).double()
+    for name, buffer in empty_model(small.config, head).named_buffers():
+        module, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(module), leaf, buffer)
+    return model
+
+
+def load_in_float64(folder: Path, head: str | None) -> nn.Module:
     """Load a folder in float64."""
-    assert folder is not None
     return load_model(folder, head)[0].double()
