@@ -207,6 +207,54 @@ def test_a_missing_head_is_refused_for_it_would_be_noise(tmp_path):
     refused(FedgrowError, "classifier.weight of head is missing", small, "layers=3", out=tmp_path / "large")
 
 
+@pytest.mark.parametrize(
+    ("name", "unknown", "known"),
+    [
+        ("bert", "BertForPreTraining", "BertForMaskedLM"),
+        ("dinov2", "Dinov2Backbone", "Dinov2Model"),
+        ("electra", "ElectraForCausalLM", "ElectraForPreTraining"),
+        ("gpt2", "GPT2DoubleHeadsModel", "GPT2LMHeadModel"),
+    ],
+)
+def test_a_head_without_a_table_is_refused_and_goes_on_as_one_that_has_one(tmp_path, name, unknown, known):
+    family = families()[name]
+    classes, small, out = transformers, tmp_path / "small", tmp_path / "large"
+    model = getattr(classes, unknown)(zoo.config(family, zoo.small_shape(family)))
+    model.save_pretrained(small)
+    for given in (small, model):
+        refused(ArchitectureError, f"the head of {unknown}; known: .*{known}", given, "layers=3", out=out)
+    with quiet():
+        getattr(classes, known).from_pretrained(small).save_pretrained(tmp_path / "known")
+    assert fedgrow.grow(tmp_path / "known", "layers=3", out=out)["parity"]["folder"]["max_abs"] <= EXACT
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("bert", None),
+        ("bert", "sequence-classification"),
+        ("distilbert", "masked-language-modelling"),
+        ("llama", CAUSAL),
+    ],
+)
+def test_where_no_class_is_named_the_tensors_tell(tmp_path, name, head):
+    small = with_config(saved(tmp_path / "small", name, head), architectures=None)
+    assert fedgrow.grow(small, "layers=3", out=tmp_path / "large")["head"] == head
+    plain(tmp_path / "large", families()[name].heads[head].auto_class if head else "AutoModel")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "words"),
+    [
+        ("gpt2", CAUSAL, "several have .* one of: GPT2Model, GPT2LMHeadModel$"),
+        ("dinov2-swiglu", None, "none has just .* one of: Dinov2Model, Dinov2ForImageClassification$"),
+    ],
+)
+def test_where_tensors_do_not_tell_the_class_has_to_be_named(tmp_path, name, head, words):
+    small = with_config(saved(tmp_path / "small", name, head), architectures=None)
+    refused(ArchitectureError, words, small, "layers=3", out=tmp_path / "large")
+
+
 def test_a_tensor_of_another_size_is_refused_by_name(tmp_path):
     small = with_config(saved(tmp_path / "small", "llama", CAUSAL), intermediate_size=13)
     refused(ArchitectureError, r"up_proj|down_proj|gate_proj", small, "layers=3", out=tmp_path / "large")
