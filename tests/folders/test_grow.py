@@ -169,6 +169,46 @@ def test_parity_can_be_left_out_and_is_left_out_for_large_models(tmp_path, monke
     assert "folder" in fedgrow.grow(small, "layers=3", out=tmp_path / "full", parity="full")["parity"]
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "settings"),
+    [
+        ("llama", CAUSAL, {"eos_token_id": [2, 5, 7]}),
+        ("llama", "sequence-classification", {"pad_token_id": None}),
+        ("gpt2", "sequence-classification", {"pad_token_id": None}),
+        ("vit", "image-classification", {"image_size": [8, 12]}),
+        ("deit", "image-classification", {"image_size": [8, 12], "patch_size": [4, 2]}),
+    ],
+)
+def test_settings_of_every_kind_have_a_receipt(tmp_path, name, head, settings):
+    small = saved(tmp_path / "small", name, head, **settings)
+    report = fedgrow.grow(small, "layers=3", out=tmp_path / "large")
+    assert report["parity"]["folder"]["max_abs"] <= EXACT
+
+
+@pytest.mark.parametrize(("pad", "ends"), [(0, 1), (0, [1, 2]), (None, [0])])
+def test_the_receipts_texts_have_no_padding_and_no_end(pad, ends):
+    llama = families()["llama"]
+    settings = {"vocab_size": 5, "pad_token_id": pad, "eos_token_id": ends}
+    model = zoo.model(llama, CAUSAL, zoo.small_shape(llama), **settings)
+    ids = random_inputs(model, 0)["input_ids"]
+    assert (
+        {3, 4}
+        <= set(ids.flatten().tolist())
+        <= {1, 2, 3, 4} - set(ends if isinstance(ends, list) else [ends])
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("roberta", {"max_position_embeddings": 8, "pad_token_id": 5}), ("dinov2", {"image_size": [8, 12]})],
+)
+def test_a_model_that_does_not_run_on_random_inputs_grows_without_a_receipt(tmp_path, name, settings):
+    small = saved(tmp_path / "small", name, **settings)
+    report = fedgrow.grow(small, "layers=3", out=tmp_path / "large")
+    assert "the small model does not run on random inputs (" in report["parity"]["skipped"]
+    assert f"Not measured: {report['parity']['skipped']}." in (tmp_path / "large" / "README.md").read_text()
+
+
 # refusals, and what they leave
 
 
