@@ -130,6 +130,28 @@ def test_tokenizer_generation_settings_and_licence_go_along_and_nothing_that_run
     assert plain(tmp_path / "large", "AutoModelForCausalLM").generation_config.max_new_tokens == 7
 
 
+def test_generation_settings_go_along_to_and_from_memory(tmp_path):
+    small = with_companions(saved(tmp_path / "small", "llama", CAUSAL))
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(small)
+    loaded.generation_config.temperature = 0.5  # as set in memory, although transformers would not save it so
+    report = fedgrow.grow(loaded, "layers=3", out=tmp_path / "large")
+    assert report["copied"] == ["generation_config.json"]
+    grown = [fedgrow.grow(small, "layers=3"), fedgrow.grow(loaded, "layers=3")]
+    found = [m.generation_config for m in (*grown, plain(tmp_path / "large", "AutoModelForCausalLM"))]
+    assert [(g.max_new_tokens, g.temperature) for g in found] == [(7, None), (7, 0.5), (7, 0.5)]
+    assert found[1] is not loaded.generation_config
+
+
+def test_a_head_that_shares_its_memory_is_tied_whatever_the_configuration_says(tmp_path):
+    small = zoo.model(families()["llama"], CAUSAL, zoo.small_shape(families()["llama"]), dtype=torch.float32)
+    assert not small.config.tie_word_embeddings
+    small.lm_head.weight = small.model.embed_tokens.weight
+    report = fedgrow.grow(small, "width=16", out=tmp_path / "large")
+    assert report["parity"]["folder"]["max_abs"] <= EXACT
+    assert same(fedgrow.grow(small, "width=16"), plain(tmp_path / "large", "AutoModelForCausalLM"))
+    assert not small.config.tie_word_embeddings
+
+
 def test_the_card_states_parent_method_shapes_and_receipt(tmp_path):
     small = saved(tmp_path / "small", "llama", CAUSAL)
     report = fedgrow.grow(small, "layers=3", "stack", out=tmp_path / "large", seed=4)
@@ -298,6 +320,13 @@ def test_where_tensors_do_not_tell_the_class_has_to_be_named(tmp_path, name, hea
 def test_a_tensor_of_another_size_is_refused_by_name(tmp_path):
     small = with_config(saved(tmp_path / "small", "llama", CAUSAL), intermediate_size=13)
     refused(ArchitectureError, r"up_proj|down_proj|gate_proj", small, "layers=3", out=tmp_path / "large")
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq", "fp8"])
+def test_quantized_weights_are_refused_by_name(tmp_path, method):
+    small = saved(tmp_path / "small", "llama", CAUSAL)
+    with_config(small, quantization_config={"quant_method": method, "bits": 4})
+    refused(ArchitectureError, "quantization_config", small, "layers=3", out=tmp_path / "large")
 
 
 def test_other_files_of_weights_are_refused(tmp_path):

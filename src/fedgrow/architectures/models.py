@@ -105,8 +105,13 @@ def _check_loading(folder: str | Path, family: Family, head: str | None, info: d
     private = {s.name for h in (None, *family.heads) for s in family.specs(h) if s.part != "body"}
     private |= {family.prefix_of(head) + name for name in (*family.pooler, *family.optional)}
     for name, found, expected in sorted(info["mismatched_keys"]):
+        one = (
+            " (one output is for regression, which no task learns)"
+            if found[0] == 1 and name in private
+            else ""
+        )
         raise ArchitectureError(
-            f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}, but the configuration "
+            f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}{one}, but the configuration "
             f"and the task ask for {tuple(expected)}; correct config.json, or start from a model without it"
         )
     for name in sorted(info["unexpected_keys"]):

@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
+GENERATION = "generation_config.json"
 COMPANIONS = (
-    "generation_config.json",
+    GENERATION,
     # tokenizers
     "tokenizer.json",
     "tokenizer_config.json",

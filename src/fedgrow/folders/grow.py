@@ -13,7 +13,7 @@ from fedgrow.architectures.configuration import save_config
 from fedgrow.architectures.models import load_config, new_model, quiet, unfilled_model
 from fedgrow.errors import FedgrowError
 from fedgrow.folders import shards
-from fedgrow.folders.companions import copy_companions
+from fedgrow.folders.companions import GENERATION, copy_companions
 from fedgrow.folders.parity import (
     EXAMPLES,
     FAILURES,
@@ -96,7 +96,7 @@ class GrowthPlan:
     def model(self) -> nn.Module:
         """Grow in memory, and return an ordinary transformers model."""
         head, stream = self.small.reading.head, self.stream()
-        model = unfilled_model(self.config, head, self.small.dtype)
+        model: Any = unfilled_model(self.config, head, self.small.dtype)
         if set(model.state_dict()) - {plan.name for plan in self.tensors} - set(self.small.reading.tied):
             # a pooler that the small model's files lack: it starts at random, as transformers has it
             model = new_model(self.config, head, seed=self.operator.seed, dtype=self.small.dtype)
@@ -112,6 +112,8 @@ class GrowthPlan:
                 for piece in stream.pieces(plan):
                     state[plan.name][row : row + len(piece)] = piece
                     row += len(piece)
+        if model.can_generate():
+            model.generation_config = self.small.generation or model.generation_config
         return model
 
 
@@ -202,7 +204,7 @@ def write_grown(
             save_config(plan.operator.stage.family, plan.config, folder)
         stream = plan.stream()
         shards.write(folder, plan.tensors, max_shard_size, stream.pieces, progress or (lambda _: None))
-        report["copied"] = copy_companions(plan.small.folder, folder) if plan.small.folder else []
+        report["copied"] = _companions(plan.small, folder)
         _check_folder(plan, folder)
         report["parity"] = _receipt(plan, folder, parity)
         write_json(folder / "parity.json", report["parity"] | {"declared": report["declared"]})
@@ -226,6 +228,16 @@ def _check_place(plan: GrowthPlan, out: Path, overwrite: bool) -> None:
         raise FedgrowError(
             f"--out {out}: the grown model needs {plan.bytes:,} bytes, the disk has {free:,}; choose another place"
         )
+
+
+def _companions(small: Small, folder: Path) -> list[str]:
+    """Write what goes along with the weights; return the names of the files."""
+    if small.folder:
+        return copy_companions(small.folder, folder)
+    if (generation := small.generation) is None:
+        return []
+    generation.to_json_file(folder / GENERATION)
+    return [GENERATION]
 
 
 def _check_folder(plan: GrowthPlan, folder: Path) -> None:

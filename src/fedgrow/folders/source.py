@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from transformers import GenerationConfig
 
 from fedgrow.architectures import Family, Reading, family_of, read
 from fedgrow.architectures.models import (
@@ -54,6 +55,16 @@ class Small:
     folder: Path | None = None
     model: nn.Module | None = None
     streamed: bool = False
+
+    @property
+    def generation(self) -> GenerationConfig | None:
+        """Its generation settings, if it has any."""
+        if self.model is not None:
+            return copy.deepcopy(getattr(self.model, "generation_config", None))
+        try:
+            return GenerationConfig.from_pretrained(str(self.folder))
+        except OSError:  # none that can be read
+            return None
 
 
 @dataclass(frozen=True)
@@ -128,10 +139,12 @@ def small_model(model: nn.Module) -> Small:
     """
     config: Any = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__]
-    state = model.state_dict()
+    reading, state = read(model), model.state_dict()
+    if reading.tied_head:
+        config.tie_word_embeddings = True  # it may say otherwise
     dtype = _most_common((t.dtype, t.numel()) for t in state.values())
     origin = getattr(config, "_name_or_path", "") or type(model).__name__
-    return Small(config, read(model), InMemory(state), dtype, _shown(origin), model=model)
+    return Small(config, reading, InMemory(state), dtype, _shown(origin), model=model)
 
 
 def open_small(name: str | Path) -> Small:
