@@ -194,6 +194,11 @@ class TestRefused:
         with pytest.raises(FedgrowError, match=r"model\.txt"):
             load_model(tmp_path / "model.txt", CLASSIFY)
 
+    def test_a_head_for_regression(self, tmp_path):
+        _, path = folder(tmp_path, "bert", labels=1)
+        with pytest.raises(ArchitectureError, match=r"has shape \(1,\) \(one output is for regression"):
+            load_model(path, CLASSIFY, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1})
+
     def test_a_broken_configuration(self, tmp_path):
         (tmp_path / "config.json").write_text("{")
         with pytest.raises(FedgrowError, match=r"not a valid JSON file"):

@@ -118,8 +118,9 @@ def test_a_body_gets_a_head_for_the_task(run, tmp_path, texts):
         assert "held-out ones" in said
 
 
-def test_images(run, tmp_path):
-    _, small = folder(tmp_path / "vit", "vit-body")
+@pytest.mark.parametrize("size", [8, [8, 12]])
+def test_images(run, tmp_path, size):
+    _, small = folder(tmp_path / "vit", "vit-body", image_size=size)
     options = ("--data", "bundled:digits", "--limit", 80, "--to", "layers=3", "--out", tmp_path / "out")
     outcome = run("learn", small, *options, *QUICK, "--task", "image-classification")
     assert outcome.code == 0, outcome.stderr

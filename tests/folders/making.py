@@ -81,6 +81,6 @@ def with_companions(folder: Path) -> Path:
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:
-    """Whether two models hold the same values, bit for bit, in the same types."""
-    a, b = first.state_dict(), second.state_dict()
+    """Whether two models hold the same values, bit for bit, in the same types; buffers that are not stored, too."""
+    a, b = (model.state_dict() | dict(model.named_buffers()) for model in (first, second))
     return a.keys() == b.keys() and all(x.dtype == b[n].dtype and torch.equal(x, b[n]) for n, x in a.items())

@@ -18,6 +18,7 @@ from fedgrow.architectures.models import load_config, load_model, quiet
 from fedgrow.errors import ArchitectureError, FedgrowError, ShapeError
 from fedgrow.folders import grow as growing
 from fedgrow.folders import place, source
+from fedgrow.folders.parity import random_inputs
 from tests import zoo
 from tests.folders.making import CAUSAL, edited, same, saved, with_companions, with_config
 
@@ -67,6 +68,30 @@ def test_the_type_is_kept(tmp_path, dtype):
     exact, rounded = (report["parity"][k]["max_abs"] for k in ("growth", "folder"))
     assert exact <= 1e-6
     assert rounded <= (1e-6 if dtype == torch.float64 else 0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", [*(n for n, family in families().items() if family.rotary), "t5"])
+def test_in_half_precision_memory_and_folder_give_one_model(tmp_path, name, dtype):
+    family = families()[name]
+    head = next(iter(family.heads))
+    small = saved(tmp_path / "small", name, head, dtype=dtype)
+    fedgrow.grow(small, "width=12", out=tmp_path / "large", parity="off")
+    written = plain(tmp_path / "large", family.heads[head].auto_class)
+    loaded = getattr(transformers, family.heads[head].auto_class).from_pretrained(small)
+    for model in (small, loaded):
+        grown = fedgrow.grow(model, "width=12")
+        assert same(grown, written)
+        batch = random_inputs(written, 0)
+        with torch.no_grad():
+            assert torch.equal(grown(**batch)[0], written(**batch)[0])
+
+
+def test_the_receipt_of_a_rounded_embedding_scale_is_of_the_weights_alone(tmp_path):
+    small = saved(tmp_path / "small", "gemma", CAUSAL, dtype=torch.bfloat16)
+    for number, model in enumerate((small, transformers.AutoModelForCausalLM.from_pretrained(small))):
+        report = fedgrow.grow(model, "width=12", out=tmp_path / f"large-{number}")
+        assert report["parity"]["growth"]["max_abs"] <= 2e-6
 
 
 def test_a_loaded_model_grows_as_its_folder_does(tmp_path):
@@ -120,6 +145,16 @@ def test_generation_settings_go_along_in_memory_too(tmp_path, loaded):
         assert settings is not getattr(model, "generation_config", None)
 
 
+def test_a_head_that_shares_its_memory_is_tied_whatever_the_configuration_says(tmp_path):
+    small = zoo.model(families()["llama"], CAUSAL, zoo.small_shape(families()["llama"]), dtype=torch.float32)
+    assert not small.config.tie_word_embeddings
+    small.lm_head.weight = small.model.embed_tokens.weight
+    report = fedgrow.grow(small, "width=16", out=tmp_path / "large")
+    assert report["parity"]["folder"]["max_abs"] <= EXACT
+    assert same(fedgrow.grow(small, "width=16"), plain(tmp_path / "large", "AutoModelForCausalLM"))
+    assert not small.config.tie_word_embeddings
+
+
 def test_the_card_states_parent_method_shapes_and_receipt(tmp_path):
     small = saved(tmp_path / "small", "llama", CAUSAL)
     report = fedgrow.grow(small, "layers=3", "stack", out=tmp_path / "large", seed=4)
@@ -157,6 +192,46 @@ def test_parity_can_be_left_out_and_is_left_out_for_large_models(tmp_path, monke
     assert "--parity full" in auto["parity"]["skipped"]
     assert "Not measured: " in (tmp_path / "auto" / "README.md").read_text()
     assert "folder" in fedgrow.grow(small, "layers=3", out=tmp_path / "full", parity="full")["parity"]
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "settings"),
+    [
+        ("llama", CAUSAL, {"eos_token_id": [2, 5, 7]}),
+        ("llama", "sequence-classification", {"pad_token_id": None}),
+        ("gpt2", "sequence-classification", {"pad_token_id": None}),
+        ("vit", "image-classification", {"image_size": [8, 12]}),
+        ("deit", "image-classification", {"image_size": [8, 12], "patch_size": [4, 2]}),
+    ],
+)
+def test_settings_of_every_kind_have_a_receipt(tmp_path, name, head, settings):
+    small = saved(tmp_path / "small", name, head, **settings)
+    report = fedgrow.grow(small, "layers=3", out=tmp_path / "large")
+    assert report["parity"]["folder"]["max_abs"] <= EXACT
+
+
+@pytest.mark.parametrize(("pad", "ends"), [(0, 1), (0, [1, 2]), (None, [0])])
+def test_the_receipts_texts_have_no_padding_and_no_end(pad, ends):
+    llama = families()["llama"]
+    settings = {"vocab_size": 5, "pad_token_id": pad, "eos_token_id": ends}
+    model = zoo.model(llama, CAUSAL, zoo.small_shape(llama), **settings)
+    ids = random_inputs(model, 0)["input_ids"]
+    assert (
+        {3, 4}
+        <= set(ids.flatten().tolist())
+        <= {1, 2, 3, 4} - set(ends if isinstance(ends, list) else [ends])
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("roberta", {"max_position_embeddings": 8, "pad_token_id": 5}), ("dinov2", {"image_size": [8, 12]})],
+)
+def test_a_model_that_does_not_run_on_random_inputs_grows_without_a_receipt(tmp_path, name, settings):
+    small = saved(tmp_path / "small", name, **settings)
+    report = fedgrow.grow(small, "layers=3", out=tmp_path / "large")
+    assert "the small model does not run on random inputs (" in report["parity"]["skipped"]
+    assert f"Not measured: {report['parity']['skipped']}." in (tmp_path / "large" / "README.md").read_text()
 
 
 # refusals, and what they leave
@@ -205,6 +280,54 @@ def test_a_missing_head_is_refused_for_it_would_be_noise(tmp_path):
     refused(FedgrowError, "classifier.weight of head is missing", small, "layers=3", out=tmp_path / "large")
 
 
+@pytest.mark.parametrize(
+    ("name", "unknown", "known"),
+    [
+        ("bert", "BertForPreTraining", "BertForMaskedLM"),
+        ("dinov2", "Dinov2Backbone", "Dinov2Model"),
+        ("electra", "ElectraForCausalLM", "ElectraForPreTraining"),
+        ("gpt2", "GPT2DoubleHeadsModel", "GPT2LMHeadModel"),
+    ],
+)
+def test_a_head_without_a_table_is_refused_and_goes_on_as_one_that_has_one(tmp_path, name, unknown, known):
+    family = families()[name]
+    classes, small, out = transformers, tmp_path / "small", tmp_path / "large"
+    model = getattr(classes, unknown)(zoo.config(family, zoo.small_shape(family)))
+    model.save_pretrained(small)
+    for given in (small, model):
+        refused(ArchitectureError, f"the head of {unknown}; known: .*{known}", given, "layers=3", out=out)
+    with quiet():
+        getattr(classes, known).from_pretrained(small).save_pretrained(tmp_path / "known")
+    assert fedgrow.grow(tmp_path / "known", "layers=3", out=out)["parity"]["folder"]["max_abs"] <= EXACT
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("bert", None),
+        ("bert", "sequence-classification"),
+        ("distilbert", "masked-language-modelling"),
+        ("llama", CAUSAL),
+    ],
+)
+def test_where_no_class_is_named_the_tensors_tell(tmp_path, name, head):
+    small = with_config(saved(tmp_path / "small", name, head), architectures=None)
+    assert fedgrow.grow(small, "layers=3", out=tmp_path / "large")["head"] == head
+    plain(tmp_path / "large", families()[name].heads[head].auto_class if head else "AutoModel")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "words"),
+    [
+        ("gpt2", CAUSAL, "several have .* one of: GPT2Model, GPT2LMHeadModel$"),
+        ("dinov2-swiglu", None, "none has just .* one of: Dinov2Model, Dinov2ForImageClassification$"),
+    ],
+)
+def test_where_tensors_do_not_tell_the_class_has_to_be_named(tmp_path, name, head, words):
+    small = with_config(saved(tmp_path / "small", name, head), architectures=None)
+    refused(ArchitectureError, words, small, "layers=3", out=tmp_path / "large")
+
+
 def test_a_tensor_of_another_size_is_refused_by_name(tmp_path):
     small = with_config(saved(tmp_path / "small", "llama", CAUSAL), intermediate_size=13)
     refused(ArchitectureError, r"up_proj|down_proj|gate_proj", small, "layers=3", out=tmp_path / "large")
@@ -242,6 +365,13 @@ def test_numbers_that_are_not_finite_are_refused_by_name(tmp_path, name, dtype, 
     model = plain(small, "AutoModelForCausalLM") if dtype == torch.float64 else small
     target = "width=16" if name == "opt" else "layers=3"  # OPT's stream is scaled as it widens
     refused(FedgrowError, words.format(re.escape(tensor)), model, target, out=tmp_path / "large")
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq", "fp8"])
+def test_quantized_weights_are_refused_by_name(tmp_path, method):
+    small = saved(tmp_path / "small", "llama", CAUSAL)
+    with_config(small, quantization_config={"quant_method": method, "bits": 4})
+    refused(ArchitectureError, "quantization_config", small, "layers=3", out=tmp_path / "large")
 
 
 def test_other_files_of_weights_are_refused(tmp_path):
@@ -369,13 +499,14 @@ def test_what_the_class_does_not_have_is_left_out(tmp_path, name, head, more):
 
 
 def test_a_missing_pooler_is_not_made_up(tmp_path):
-    small = saved(tmp_path / "small", "bert")
+    small = saved(tmp_path / "small", "bert", dtype=torch.bfloat16)
     edited(small, lambda tensors: {n: t for n, t in tensors.items() if "pooler" not in n})
     report = fedgrow.grow(small, "width=16", out=tmp_path / "large")
     assert report["streamed"]
     with safe_open(tmp_path / "large" / "model.safetensors", "pt") as file:
         assert not [name for name in file.keys() if "pooler" in name]  # noqa: SIM118
-    assert all(p.isfinite().all() for p in fedgrow.grow(small, "width=16").parameters())
+    parameters = list(fedgrow.grow(small, "width=16").parameters())
+    assert all(p.isfinite().all() and p.dtype == torch.bfloat16 for p in parameters)
 
 
 def test_names_that_transformers_joins_or_splits_come_through_memory(tmp_path):

@@ -38,9 +38,10 @@ def test_grey_images_are_repeated_over_the_models_channels(tmp_path):
     assert torch.equal(got[:, 0], got[:, 2])
 
 
-def test_images_are_resized_to_the_models_size(tmp_path):
-    got = pixels(images(2, channels=3, size=20), tiny.config("vit", SHAPE), tmp_path)
-    assert got.shape == (2, 3, 8, 8)
+@pytest.mark.parametrize(("size", "sides"), [(8, (8, 8)), ([8, 12], (8, 12))])
+def test_images_are_resized_to_the_models_size(tmp_path, size, sides):
+    config = tiny.config("vit", SHAPE, image_size=size)
+    assert pixels(images(2, channels=3, size=20), config, tmp_path).shape == (2, 3, *sides)
 
 
 def test_a_uniform_image_stays_uniform_when_resized(tmp_path):

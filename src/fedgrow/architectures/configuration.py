@@ -140,6 +140,11 @@ def new_config(family: Family, shape: Shape, settings: Mapping[str, Any]) -> Any
     return config
 
 
+def image_sides(size: int | Sequence[int]) -> tuple[int, ...]:
+    """Return height and width of images from a configuration, which has one number for square ones."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
 def rotary_share(rotating: int, head_size: int) -> float:
     """Return the share of a head that turns, such that the library's rounding down gives the same entries back."""
     share = rotating / head_size

@@ -114,8 +114,13 @@ def _check_loading(folder: str | Path, family: Family, head: str | None, info: d
     private = {s.name for h in (None, *family.heads) for s in family.specs(h) if s.part != "body"}
     private |= {family.prefix_of(head) + name for name in (*family.pooler, *family.optional)}
     for name, found, expected in sorted(info["mismatched_keys"]):
+        one = (
+            " (one output is for regression, which no task learns)"
+            if found[0] == 1 and name in private
+            else ""
+        )
         raise ArchitectureError(
-            f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}, but the configuration "
+            f"model {str(folder)!r}: tensor {name} has shape {tuple(found)}{one}, but the configuration "
             f"and the task ask for {tuple(expected)}; correct config.json, or start from a model without it"
         )
     for name in sorted(info["unexpected_keys"]):
@@ -129,16 +134,16 @@ def _check_loading(folder: str | Path, family: Family, head: str | None, info: d
             raise ArchitectureError(f"model {str(folder)!r}: tensor {name} is missing")
 
 
-def new_model(config: Any, head: str | None, *, seed: int) -> nn.Module:
+def new_model(config: Any, head: str | None, *, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Build a model from a configuration with freshly drawn weights."""
     with seeded(seed), quiet():
-        return _class(config, head)(config).eval()
+        return _built(config, head, dtype)
 
 
 def empty_model(config: Any, head: str | None) -> nn.Module:
     """Build a model whose parameters have shapes but no memory (buffers are real), for functional calls."""
     with no_init_weights(), quiet():
-        model = _class(config, head)(config).eval()
+        model = _built(config, head, torch.float32)
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             meta = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
@@ -154,7 +159,7 @@ def meta_model(config: Any, head: str | None) -> nn.Module:
     """
     try:
         with no_init_weights(), quiet(), torch.device("meta"):
-            model = _class(config, head)(config)
+            model = _built(config, head, torch.float32)
     except CANNOT_BE_MADE as error:
         raise FedgrowError(
             f"the configuration makes no model ({_reason(error)}); correct config.json"
@@ -184,24 +189,25 @@ def name_at_loading(model: nn.Module) -> Callable[[str], str]:
 def unfilled_model(config: Any, head: str | None, dtype: torch.dtype) -> nn.Module:
     """Build a model whose parameters have memory but no values yet (buffers have)."""
     with no_init_weights(), quiet():
-        model = _class(config, head)(config).to(dtype).eval()
+        model = _built(config, head, dtype)
         model.tie_weights()
     return model
 
 
-def _class(config: Any, head: str | None) -> Any:
-    family = family_of(config)
-    name = family.heads[head].architecture if head else None
-    if name is None:
-        return lambda c: transformers.AutoModel.from_config(c, attn_implementation="sdpa")
-    cls = getattr(transformers, name)
-
-    def build(c: Any) -> nn.Module:
-        c = copy.deepcopy(c)
-        c.architectures = [name]
-        return cls._from_config(c, attn_implementation="sdpa")
-
-    return build
+def _built(config: Any, head: str | None, dtype: torch.dtype) -> Any:
+    """Build a model in a type as transformers loads it: a later cast would round rotary frequencies, too."""
+    config, settings = copy.deepcopy(config), {"dtype": dtype, "attn_implementation": "sdpa"}
+    if head is None:
+        model = transformers.AutoModel.from_config(config, **settings)
+    else:
+        name = family_of(config).heads[head].architecture
+        config.architectures = [name]
+        model = getattr(transformers, name)._from_config(config, **settings)
+    if dtype == torch.float16:  # what float16 would overflow in (T5)
+        for path, module in model.named_modules():
+            if path.rpartition(".")[2] in (model._keep_in_fp32_modules or ()):
+                module.float()
+    return model.eval()
 
 
 @contextmanager

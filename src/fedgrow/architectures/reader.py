@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import MODEL_MAPPING
 
 from fedgrow.architectures.axes import axis_size
 from fedgrow.architectures.configuration import shape_of
@@ -54,11 +55,26 @@ def head_of(family: Family, model: nn.Module) -> str | None:
     for head, entry in family.heads.items():
         if entry.architecture == name:
             return head
-    if getattr(model, "base_model", None) is model:
+    if isinstance(model, _body_class(model.config)):
         return None
-    known = ", ".join(entry.architecture for entry in family.heads.values())
-    raise ArchitectureError(
-        f"{family.family}: no table for the head of {name}; known: the bare body, {known}"
+    raise unknown_head(family, model.config, name)
+
+
+def class_name(family: Family, config: Any, head: str | None) -> str:
+    """Return what transformers calls the class with a head, or the bare body."""
+    return family.heads[head].architecture if head else _body_class(config).__name__
+
+
+def _body_class(config: Any) -> Any:
+    return MODEL_MAPPING[type(config)]
+
+
+def unknown_head(family: Family, config: Any, found: str) -> ArchitectureError:
+    """Return the error for a class whose head no table knows: without it the model would lose what it was trained for."""
+    body, *others = (class_name(family, config, head) for head in (None, *family.heads))
+    return ArchitectureError(
+        f"{family.family}: no table for the head of {found}; known: {body} (no head), {', '.join(others)}; load the model "
+        "as the one of these whose head is to stay (from_pretrained leaves others behind), save it, and grow that"
     )
 
 

@@ -67,6 +67,11 @@ def family_of(config: Any) -> Family:
             + "; ".join(f"{t.family} wants {condition(t)}" for t in tables)
         )
     table = max(fitting, key=lambda t: len(t.when))
+    if getattr(config, "quantization_config", None):
+        raise ArchitectureError(
+            f"{table.family}: the weights are quantized (quantization_config in config.json), and growth needs plain ones; "
+            "take the model from before, or load it with transformers, call its dequantize() and save it"
+        )
     for field, refused in table.refused_config.items():
         if getattr(config, field, None) == refused:
             raise ArchitectureError(

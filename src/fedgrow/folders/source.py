@@ -16,7 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from fedgrow.architectures import Family, Reading, family_of, read
 from fedgrow.architectures.models import load_config, load_model, meta_model, name_at_loading
-from fedgrow.architectures.reader import read_tensors
+from fedgrow.architectures.reader import class_name, read_tensors, unknown_head
 from fedgrow.errors import ArchitectureError, FedgrowError
 from fedgrow.folders.companions import COMPANIONS
 from fedgrow.growth.stream import Tensors
@@ -137,25 +137,28 @@ def small_model(model: nn.Module) -> Small:
         )
     config: Any = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__]
-    state = model.state_dict()
+    reading, state = read(model), model.state_dict()
+    if reading.tied_head:
+        config.tie_word_embeddings = True  # it may say otherwise
     dtype = _most_common((t.dtype, t.numel()) for t in state.values())
     origin = getattr(config, "_name_or_path", "") or type(model).__name__
-    return Small(config, read(model), InMemory(state), dtype, _shown(origin), model=model)
+    return Small(config, reading, InMemory(state), dtype, _shown(origin), model=model)
 
 
 def open_small(name: str | Path) -> Small:
-    """Open a local folder or hub id with the head that its configuration names.
+    """Open a local folder or hub id with the head that its configuration names, or else its tensors tell.
 
     Raises:
-        FedgrowError: there is no such model, its files cannot be read, or a tensor is unknown, missing or of another
-            size than its configuration says (named).
+        FedgrowError: there is no such model, its files cannot be read, its head has no table, or a tensor is unknown,
+            missing or of another size than its configuration says (named).
     """
     config = load_config(name)
     family = family_of(config)
     folder = _local(name)
     shown = _shown(name)
-    head = head_named(family, config)
     inside = _inside(folder)
+    head = _head(shown, family, config, inside)
+    config.architectures = [class_name(family, config, head)]
     dtype = _most_common((p.dtype, torch.Size(p.size).numel()) for p in inside.values())
     matched = _matched(meta_model(config, head), inside)
     if matched is not None:
@@ -170,9 +173,38 @@ def open_small(name: str | Path) -> Small:
 
 
 def head_named(family: Family, config: Any) -> str | None:
-    """Return the head in the table that a configuration names, None for a bare body."""
-    named = set(getattr(config, "architectures", None) or ())
+    """Return the head in the table that a configuration names, None for a bare body or a head without a table."""
+    named = config.architectures or ()
     return next((head for head, entry in family.heads.items() if entry.architecture in named), None)
+
+
+def _head(shown: str, family: Family, config: Any, inside: Mapping[str, Place]) -> str | None:
+    """Return the head that a configuration names; where it names no class, the only one that has the stored tensors.
+
+    Raises:
+        ArchitectureError: the class has no table, or it cannot be told.
+    """
+    if named := config.architectures:
+        head = head_named(family, config)
+        if head is None and class_name(family, config, None) not in named:
+            raise unknown_head(family, config, ", ".join(named))
+        return head
+    heads = (None, *family.heads)
+    fitting = [head for head in heads if _fits(config, head, inside)]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(class_name(family, config, head) for head in fitting or heads)
+    raise ArchitectureError(
+        f"model {shown!r}: its config.json names no class, and {'several have' if fitting else 'none has just'} these "
+        f'tensors; write the one that it was saved from there, as "architectures": ["..."], one of: {names}'
+    )
+
+
+def _fits(config: Any, head: str | None, inside: Mapping[str, Place]) -> bool:
+    try:
+        return _matched(meta_model(config, head), inside) is not None
+    except FedgrowError:  # a head that these settings do not allow
+        return False
 
 
 def _shown(name: str | Path) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, ViTImageProcessorPil
 
+from fedgrow.architectures.configuration import image_sides
 from fedgrow.architectures.models import quiet
 from fedgrow.config.plan import ParticipantPlan
 from fedgrow.data.examples import Examples
@@ -46,7 +47,8 @@ class ImageClassification(Classification):
 
 
 def _beside(participant: ParticipantPlan, config: Any) -> Any:
-    size = {"height": config.image_size, "width": config.image_size}
+    height, width = image_sides(config.image_size)
+    size = {"height": height, "width": width}
     try:
         with quiet():
             return AutoImageProcessor.from_pretrained(participant.model, size=size, trust_remote_code=False)
@@ -58,7 +60,9 @@ def _beside(participant: ParticipantPlan, config: Any) -> Any:
 class ImageCodec(Codec):
     """Pixels resized and normalised by the image processor, and class ids."""
 
-    def __init__(self, processor: Any, labels: Sequence[str], channels: int, size: int) -> None:
+    def __init__(
+        self, processor: Any, labels: Sequence[str], channels: int, size: int | Sequence[int]
+    ) -> None:
         self.processor, self._labels, self.channels, self.size = processor, labels, channels, size
 
     @property
@@ -74,7 +78,7 @@ class ImageCodec(Codec):
         pixels = self.processor(
             list(images),
             do_rescale=False,
-            do_resize=images.shape[2:] != (self.size, self.size),  # it would round pixels to 8 bits
+            do_resize=images.shape[2:] != image_sides(self.size),  # it would round pixels to 8 bits
             input_data_format="channels_first",
             return_tensors="pt",
         )["pixel_values"]
