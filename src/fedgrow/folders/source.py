@@ -179,7 +179,7 @@ def head_named(family: Family, config: Any) -> str | None:
 
 
 def _head(shown: str, family: Family, config: Any, inside: Mapping[str, Place]) -> str | None:
-    """Return the head that a configuration names; where it names no class, the only one that has the stored tensors.
+    """Return the head that a configuration names; where it names no class, the only one that has all the stored tensors.
 
     Raises:
         ArchitectureError: the class has no table, or it cannot be told.
@@ -190,7 +190,8 @@ def _head(shown: str, family: Family, config: Any, inside: Mapping[str, Place]) 
             raise unknown_head(family, config, ", ".join(named))
         return head
     heads = (None, *family.heads)
-    fitting = [head for head in heads if _fits(config, head, inside)]
+    counts = {head: _count(config, head, inside) for head in heads}
+    fitting = [head for head, count in counts.items() if count and count == max(counts.values())]
     if len(fitting) == 1:
         return fitting[0]
     names = ", ".join(class_name(family, config, head) for head in fitting or heads)
@@ -200,11 +201,13 @@ def _head(shown: str, family: Family, config: Any, inside: Mapping[str, Place]) 
     )
 
 
-def _fits(config: Any, head: str | None, inside: Mapping[str, Place]) -> bool:
+def _count(config: Any, head: str | None, inside: Mapping[str, Place]) -> int:
+    """Return how many of the stored tensors a class reads; 0 where they are not its own."""
     try:
-        return _matched(meta_model(config, head), inside) is not None
+        matched = _matched(meta_model(config, head), inside)
     except FedgrowError:  # a head that these settings do not allow
-        return False
+        return 0
+    return len(matched[1]) if matched else 0
 
 
 def _shown(name: str | Path) -> str:
