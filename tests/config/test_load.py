@@ -55,6 +55,18 @@ def test_a_key_that_stands_twice_is_refused():
     assert "'a' stands twice" in refused("name: {a: 1, a: 1}")
 
 
+@pytest.mark.parametrize("text", ["[" * 3000, "name: " + "{a: " * 3000])
+def test_nesting_without_end_is_refused(text):
+    assert "plan 'mine.yaml' is nested too deeply" in refused(text)
+    with pytest.raises(FedgrowError, match="is not valid YAML"):
+        parsed(f"name={text}")
+
+
+def test_a_home_that_nobody_has_is_named():
+    people = [{"name": "ada", "model": "~nosuchuser/bert"}]
+    assert "path '~nosuchuser/bert': nothing is known of the home ~nosuchuser" in refusal(participants=people)
+
+
 def test_yaml_runs_no_code():
     assert "not valid YAML" in refused("name: !!python/object/apply:os.getcwd []")
 

@@ -40,6 +40,14 @@ def test_size_and_loss_of_one_array(kind, bytes_each, loses):
     assert (error.max() > 0) == (kind != "none")
 
 
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+@pytest.mark.parametrize("shape", [(64, 32), (3,), (1, 1)])
+def test_the_size_is_known_before(kind, shape):
+    array, compression = change(0, *shape), COMPRESSIONS[kind]()
+    written = sum(part.nbytes for part in compression.encode(array).values())
+    assert compression.size(array.numel()) == written
+
+
 def test_the_largest_travel_in_order():
     array = torch.tensor([[0.0, -3.0, 1.0], [2.0, 0.5, -0.25]])
     parts = COMPRESSIONS["top-k"](0.5).encode(array)  # type: ignore[call-arg]

@@ -11,6 +11,7 @@ from fedgrow.growth.depth import silent_depth
 from fedgrow.growth.initialisers import INITIALISERS
 from fedgrow.growth.maps import Selection, Topped
 from fedgrow.growth.operators.base import PUBLISHED_TIES
+from fedgrow.growth.operators.dense import Dense
 from tests import zoo
 from tests.growth.growing import KINDS, LEARNED, SMALL, operator
 
@@ -30,6 +31,22 @@ def stage_of(name):
 
 def numbers(arrays):
     return sum(array.numel() for array in arrays.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", sorted(families()))
+def test_shapes_are_known_without_any_array(name, kind):
+    stage = stage_of(name)
+    for start in {"exact", "xavier"}.intersection(OPERATORS[kind].starts()):
+        made = operator(kind, stage, start=start, residual=2)
+        shapes = {array: tuple(tensor.shape) for array, tensor in made.initial().items()}
+        assert operator(kind, stage, start=start, residual=2).shapes() == shapes
+
+
+def test_shapes_of_the_largest_operator_are_known_at_once():
+    most = 2**24
+    large = Shape(layers=most, width=most, heads=1, head_size=most, ffn=most)
+    assert Dense(Stage(families()["vit"], large, large)).shapes()["layers/ffn.in"] == (most, most, most)
 
 
 @pytest.mark.parametrize("kind", KINDS)

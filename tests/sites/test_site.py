@@ -1,6 +1,7 @@
 """What a site answers, what it refuses, and that nothing of a failure travels."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fedgrow.config.load import load_plan
 from fedgrow.config.resolve import resolve
 from fedgrow.config.site import load_site
 from fedgrow.errors import FedgrowError
+from fedgrow.exchange.compression import COMPRESSIONS, compress
 from fedgrow.exchange.contract import PLAN
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.exchange.wire import become_server, to_bytes
@@ -20,6 +22,7 @@ from fedgrow.federated.simulate import forget
 from fedgrow.methods.dual_ligo import global_start
 from fedgrow.runs.atomic import read_json, read_tensors
 from fedgrow.sites.coordination import digest_of, plan_text
+from fedgrow.sites.leaving import Leaving
 from fedgrow.sites.ledger import verify
 from fedgrow.sites.limits import Refused
 from fedgrow.sites.site import Site
@@ -364,6 +367,10 @@ WRONG = {
         {"limits": {"share": ["everything"]}},
         r"limits.share: 'everything' is unknown; choose from dual-ligo",
     ),
+    "home": (
+        {"model": "~nosuchuser/x"},
+        r"nothing is known of the home ~nosuchuser; write the path in full",
+    ),
     "plan": ({"plan": "abc"}, r"plan: String should match"),
     "unknown": ({"limit": {}}, r"limit: no such setting, did you mean limits"),
 }
@@ -375,8 +382,147 @@ def test_a_wrong_site_file_is_named(folder, changes, why):
         site(folder, **changes)
 
 
-@pytest.mark.parametrize("text", ["- a\n", "a: [", "\x00"])
-def test_a_file_that_is_no_site_file_is_refused(tmp_path, text):
-    (tmp_path / "x.yaml").write_text(text)
-    with pytest.raises(FedgrowError, match=r"site file .*x\.yaml: it (cannot be read as YAML|holds list)"):
+NO_SITE = {
+    "a list": (b"- a\n", "holds a list, expected settings"),
+    "half a list": (b"a: [", "is not valid YAML at line 1"),
+    "a null character": (b"\x00", "is not valid YAML"),
+    "no text": (b"\xff", "cannot be read as UTF-8 text"),
+    "nested": (b"[" * 3000, "is nested too deeply"),
+    "limits twice": (
+        b"limits: {rounds: 1}\nlimits: {rounds: 9}",
+        "is not valid YAML at line 2: 'limits' stands twice",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "why"), NO_SITE.values(), ids=NO_SITE)
+def test_a_file_that_is_no_site_file_is_refused(tmp_path, data, why):
+    (tmp_path / "x.yaml").write_bytes(data)
+    with pytest.raises(FedgrowError, match=rf"site file '.*x\.yaml' {why}"):
         load_site(tmp_path / "x.yaml")
+
+
+# what costs nothing, and shows nothing false, before anybody approved anything
+
+
+def raw_shown(folder, **changes) -> Message:
+    """Return the message that shows a plan that no coordinator of ours would show."""
+    raw = json.loads(plan_text(resolve(load_plan(folder / "plan.yaml")))) | changes
+    text = json.dumps(raw)
+    config = {"server-round": 0, "experiment": "tiny-1", "plan": text, "digest": digest_of(text)}
+    return message(PLAN, config=config)
+
+
+def people(**brought) -> list[dict]:
+    return [{"name": "ada"}, {"name": "bob", **brought}]
+
+
+WIDE = {"layers": 64, "width": 2**20, "heads": 2, "ffn": 2**20}
+UNFIT = {
+    "another's tokenizer": (
+        {"participants": people(tokenizer="bert-base-cased")},
+        "the plan names tokenizer",
+    ),
+    "another's model": ({"participants": people(model="gpt2", data={"source": "a/b"})}, "names data, model"),
+    "its readying": ({"participants": people(prepare={"steps": 9})}, "the plan names prepare"),
+    "data": ({"data": {"source": "a/b"}}, "the plan names data"),
+    "an open shape": ({"intermediate": "auto"}, "leaves its family or intermediate shape open"),
+    "open metrics": ({"metrics": []}, "metrics: the plan lists none"),
+    "metrics": ({"metrics": ["accuracy (approved by the board)"]}, "metrics: 'accuracy (approved by the"),
+    "an escape": ({"metrics": ["a\x1b[2K"]}, "expected characters that a screen shows"),
+    "too many bytes": ({"large": WIDE, "operator": {"kind": "dense"}}, "MB would have left, 1000 are agreed"),
+}
+
+
+@pytest.mark.parametrize(("changes", "why"), UNFIT.values(), ids=UNFIT)
+def test_an_unfit_plan_is_refused_before_anybody_is_asked(folder, monkeypatch, changes, why):
+    def resolved(plan):
+        pytest.fail("models, tokenizers and operators are looked at")
+
+    message = raw_shown(folder, **changes)
+    monkeypatch.setattr("fedgrow.sites.site.resolve", resolved)
+    one = site(folder, lambda *_: pytest.fail("asked"))
+    with pytest.raises(SiteError):
+        one.answer(message)
+    assert why in (folder / "site-ada" / "site.log").read_text()
+
+
+def test_a_plan_may_send_no_more_than_what_is_left_of_the_agreed_bytes(folder):
+    sent = Leaving.of(resolve(load_plan(folder / "plan.yaml"))).all_bytes
+    first = site(folder, limits={"megabytes": sent / 1e6})
+    first.answer(shown(folder))
+    second = site(folder, lambda *_: pytest.fail("asked"), limits={"megabytes": sent / 1e6})
+    second.answer(shown(folder, run=8))
+    with pytest.raises(SiteError):
+        second.answer(shown(folder, run=9, experiment="tiny-2", seed=1))
+    assert "limits.megabytes: 0.0" in str(second.refused)
+
+
+def test_what_leaves_is_counted_as_it_is(folder):
+    plan = resolve(load_plan(folder / "plan.yaml", ["compression.kind=int8"]))
+    arrays = global_start(plan, families()["vit"])
+    travels, _ = compress(COMPRESSIONS["int8"](), arrays, arrays, {})
+    leaving = Leaving.of(plan)
+    assert leaving.bytes == sum(array.nbytes for array in travels.values())
+    assert (leaving.arrays, leaving.numbers) == (len(arrays), sum(a.numel() for a in arrays.values()))
+
+
+# time
+
+
+def at(monkeypatch, hours: float):
+    """Let it be so many hours after now, by the clock that limits go by."""
+    now = time.time() + hours * 3600
+    monkeypatch.setattr("fedgrow.sites.limits.time.time", lambda: now)
+
+
+TRAINED = {
+    "all finite": {},
+    "none finite": {"training": {"batch_size": 8, "model_learning_rate": 1e30, "not_finite": "skip"}},
+}
+
+
+@pytest.mark.parametrize("changes", TRAINED.values(), ids=TRAINED)
+def test_a_training_ends_when_the_time_is_over(folder, monkeypatch, changes):
+    one = site(folder)
+    one.answer(shown(folder, prepare={"steps": 40, "learning_rate": 1e30 if changes else 1e-3}, **changes))
+    steps = []
+
+    def after_five(*_):
+        steps.append(1)
+        if len(steps) == 5:
+            at(monkeypatch, 169)
+        return False
+
+    monkeypatch.setattr(one, "_watch", lambda *step: after_five() or Site._watch(one, *step))
+    with pytest.raises(SiteError):
+        one.answer(message("train.prepare"))
+    assert len(steps) == 5
+    assert "limits.hours allows 168" in str(one.refused)
+
+
+def test_a_model_is_saved_though_the_time_is_over(folder, monkeypatch):
+    one = site(folder)
+    one.answer(shown(folder))
+    one.answer(message("train.prepare"))
+    for round_ in (1, 2, 3):
+        one.answer(message("train.grow", config={"server-round": round_}, arrays=start(folder)))
+    at(monkeypatch, 169)
+    two = site(folder)  # begun again, and shown the plan in another run
+    two.answer(shown(folder, run=8))
+    with pytest.raises(SiteError):
+        two.answer(message("evaluate.grow", 8, {"server-round": 3}, start(folder)))
+    two.answer(message("query.save", 8, {"server-round": 3}, start(folder)))
+    two.answer(message("query.end", 8))
+    assert two.ended
+
+
+def test_without_time_nothing_is_fine_tuned(folder, monkeypatch):
+    one = site(folder)
+    one.answer(shown(folder, schedule={"rounds": 1, "steps": 2, "finetune_steps": 9}))
+    one.answer(message("train.prepare"))
+    one.answer(message("train.grow", config={"server-round": 1}, arrays=start(folder)))
+    at(monkeypatch, 169)
+    with pytest.raises(SiteError):
+        one.answer(message("query.save", config={"server-round": 1}, arrays=start(folder)))
+    assert "limits.hours allows 168" in str(one.refused)

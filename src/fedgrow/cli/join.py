@@ -46,7 +46,7 @@ def join(
     console = Console(stderr=True)
 
     def tell(text: str) -> None:
-        console.print(text, soft_wrap=True, markup=False, highlight=False)
+        console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
     if only_key:
         print(make_key(Path(settings.folder) / "private" / "key"))
@@ -60,7 +60,10 @@ def join(
         if not sys.stdin.isatty():
             tell("nobody is here to approve it: put `plan: <digest>` into the site's file, or give --yes")
             return False
-        return typer.confirm("Take part?")
+        try:
+            return typer.confirm("Take part?")
+        except typer.Abort:  # Ctrl-C, or the end that a service manager asks for
+            raise KeyboardInterrupt from None
 
     one = Join(settings, approve, tell, wait * 3600)
     tell(
@@ -81,16 +84,23 @@ def join(
 
 def told(plan: "Plan", digest: str) -> str:
     """Say what a plan asks of a site."""
-    from fedgrow.architectures import families
-    from fedgrow.methods.dual_ligo import global_start
+    from fedgrow.sites.leaving import Leaving
 
-    arrays = global_start(plan, families()[plan.family or ""])
-    numbers = sum(a.numel() for a in arrays.values())
+    leaving, schedule = Leaving.of(plan), plan.schedule
     return (
         f"The coordinator shows plan {plan.name!r} ({digest}):\n"
         f"  {plan.task}, {plan.family}, to {plan.large}\n"
         f"  {len(plan.names)} participants: {', '.join(plan.names)}\n"
-        f"  {plan.schedule.rounds} rounds of {plan.schedule.steps} steps; {plan.faults.mode} rounds\n"
-        f"  leaves this site in every round: Global-LiGO, {len(arrays)} arrays of {numbers:,} numbers "
-        f"({plan.compression.kind} compression); its number of training examples; {', '.join(plan.metrics)}"
+        f"  {schedule.rounds:,} rounds of {schedule.steps:,} steps; {schedule.kind} schedule; {plan.faults.mode} rounds\n"
+        f"  besides: {plan.prepare.steps:,} steps on the small model (or what the site's file says), "
+        f"{schedule.local_steps if schedule.kind == 'two-phase' else 0:,} before the first round, "
+        f"{schedule.finetune_steps:,} after the last\n"
+        f"  leaves this site in every round: Global-LiGO, {leaving.arrays} arrays of {leaving.numbers:,} numbers, "
+        f"{leaving.bytes:,} bytes ({plan.compression.kind} compression); its number of training examples; its training "
+        f"loss; of its held-out examples: {', '.join(plan.metrics)}"
     )
+
+
+def printable(text: str) -> str:
+    """Return a text whose characters show themselves and move no cursor: some of it may come from the coordinator."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

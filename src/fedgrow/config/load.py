@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from fedgrow.config.home import at_home
 from fedgrow.config.plan import Plan
 from fedgrow.config.shipped import shipped_plans, shipped_studies
 from fedgrow.config.study import Study
@@ -52,7 +53,7 @@ def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
 
 def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Plan:
     """Check a plan's text; local paths in it count from ``folder`` or from the working directory."""
-    raw = _settings(text, f"plan {name!r}")
+    raw = settings(text, f"plan {name!r}")
     for override in overrides:
         _set(raw, override)
     named = [
@@ -98,13 +99,13 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         FedgrowError: the file is missing or not YAML, or a setting is wrong; the text names it.
     """
     file, text = _read(path, shipped_studies(), "study")
-    raw = _settings(text, f"study {str(path)!r}")
+    raw = settings(text, f"study {str(path)!r}")
     for override in overrides:
         _set(raw, override)
     study = validate(Study, raw, f"study {str(path)!r}")
 
     def beside(value: str, is_there: Callable[[Path], bool]) -> str:
-        path = file.parent / Path(value).expanduser()
+        path = file.parent / at_home(value)
         return str(path.resolve()) if is_there(path) else value
 
     def plan(value: str | None) -> str | None:
@@ -133,13 +134,20 @@ def _read(path: str | Path, shipped: Mapping[str, Path], what: str) -> tuple[Pat
         raise FedgrowError(f"{what} {str(path)!r} cannot be read as UTF-8 text: {error}") from None
 
 
-def _settings(text: str, what: str) -> dict[str, Any]:
+def settings(text: str, what: str) -> dict[str, Any]:
+    """Read settings, not yet checked, from a file's text.
+
+    Raises:
+        FedgrowError: it is not YAML, or holds something else.
+    """
     try:
         raw = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         at = f" at line {where.line + 1}" if where else ""
         raise FedgrowError(f"{what} is not valid YAML{at}: {getattr(error, 'problem', error)}") from None
+    except RecursionError:
+        raise FedgrowError(f"{what} is nested too deeply; expected settings (key: value)") from None
     if not isinstance(raw, dict):
         found = "nothing" if raw is None else f"a {type(raw).__name__}"
         raise FedgrowError(f"{what} holds {found}, expected settings (key: value)")
@@ -244,7 +252,7 @@ def _set(raw: dict[str, Any], override: str) -> None:
         raise FedgrowError(f"--set {override!r}: expected key=value, such as schedule.rounds=4")
     try:
         setting = yaml.load(value, Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         raise FedgrowError(f"--set {override!r}: the value {value!r} is not valid YAML") from None
     *parents, leaf = key.split(".")
     node: Any = raw

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -9,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from fedgrow.architectures import Shape, families
+from fedgrow.config.home import at_home
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of plans and participants: they become folders
 MOST_RANK = 2**16  # beyond any width: what is larger is a slip, and would only fill the memory
@@ -238,6 +240,11 @@ class ParticipantPlan(Frozen):
         None, description="folder or hub id; default: beside the model, else learned here"
     )
 
+    @property
+    def brought(self) -> list[str]:
+        """The settings by which a plan says what the participant brings; a site says that itself."""
+        return [name for name in ("model", "data", "prepare", "tokenizer") if getattr(self, name) is not None]
+
 
 class VocabularyPlan(Frozen):
     """The tokenizer that a participant without one learns from its own texts."""
@@ -276,10 +283,9 @@ class Plan(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [p.name.lower() for p in self.participants]
-        if len(set(names)) < len(names):
-            twice = next(n for n in names if names.count(n) > 1)
-            raise ValueError(f"participants: the name {twice!r} is used twice (letter case is ignored)")
+        [(name, times)] = Counter(p.name.lower() for p in self.participants).most_common(1)
+        if times > 1:
+            raise ValueError(f"participants: the name {name!r} is used twice (letter case is ignored)")
         here = [p for p in self.participants if p.model is not None]
         if self.data is None and any(p.data is None for p in here):
             without = next(p.name for p in here if p.data is None)
@@ -301,7 +307,7 @@ class Plan(Frozen):
         """Return the plan with local paths made absolute against the folder that the plan was read from."""
 
         def path(value: str) -> str:
-            local = folder / Path(value).expanduser()
+            local = folder / at_home(value)
             return str(local.resolve()) if os.path.exists(local) else value  # noqa: PTH110 (not: too long a name)
 
         return self.with_paths(path)

@@ -76,7 +76,7 @@ def resolve(plan: Plan) -> Plan:
     for entry in plan.participants:
         if entry.tokenizer is not None:
             load_tokenizer(entry.name, entry.tokenizer)
-    metrics = _metrics(plan)
+    metrics = metrics_of(plan)
     return plan.model_copy(
         update={
             "family": family.family,
@@ -116,7 +116,12 @@ def _strategy(plan: Plan) -> None:
         )
 
 
-def _metrics(plan: Plan) -> tuple[str, ...]:
+def metrics_of(plan: Plan) -> tuple[str, ...]:
+    """Return the metrics that may leave: the plan's, or all of its task.
+
+    Raises:
+        FedgrowError: the task has no such metric.
+    """
     possible = ("loss", *TASKS[plan.task].metrics)
     for name in plan.metrics:
         if name not in possible:

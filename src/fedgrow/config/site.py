@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from fedgrow.config.load import validate
+from fedgrow.config.home import at_home
+from fedgrow.config.load import settings, validate
 from fedgrow.config.plan import NAME, DataPlan, Frozen, PreparePlan
 from fedgrow.errors import FedgrowError
 
@@ -19,10 +19,10 @@ class LimitsPlan(Frozen):
 
     share: tuple[str, ...] = Field(("dual-ligo",), description="approaches of which anything may leave")
     rounds: PositiveInt = 100
-    hours: PositiveFloat = Field(
-        7 * 24.0, description="from the first approval to the last round that is taken part in"
+    hours: PositiveFloat = Field(7 * 24.0, description="from the first approval to the last step of training")
+    megabytes: PositiveFloat = Field(
+        1000.0, description="of all messages that leave; beforehand, of the arrays of all rounds"
     )
-    megabytes: PositiveFloat = Field(1000.0, description="of all messages that leave")
 
 
 class SitePlan(Frozen):
@@ -60,17 +60,15 @@ def load_site(path: Path) -> SitePlan:
     Raises:
         FedgrowError: it is missing or not YAML, or a setting is wrong; the text names it.
     """
+    what = f"site file {str(path)!r}"
     try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise FedgrowError(f"site file {path}: it cannot be read as YAML ({reason})") from None
-    if not isinstance(raw, dict):
-        raise FedgrowError(f"site file {path}: it holds {type(raw).__name__}, expected settings (key: value)")
-    site = validate(SitePlan, raw, f"site file {str(path)!r}")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FedgrowError(f"{what} cannot be read as UTF-8 text: {error}") from None
+    site = validate(SitePlan, settings(text, what), what)
 
     def local(value: str, *, new: bool = False) -> str:
-        beside = path.resolve().parent / Path(value).expanduser()
+        beside = path.resolve().parent / at_home(value)
         return str(beside.resolve()) if new or os.path.exists(beside) else value  # noqa: PTH110 (not: too long a name)
 
     site = site.model_copy(
@@ -84,6 +82,6 @@ def load_site(path: Path) -> SitePlan:
     )
     if not os.path.isfile(site.certificate):  # noqa: PTH113
         raise FedgrowError(
-            f"site file {path}: certificate {site.certificate} is no file; take ca.crt from the coordinator's invitation"
+            f"{what}: certificate {site.certificate} is no file; take ca.crt from the coordinator's invitation"
         )
     return site

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from fedgrow.config.home import at_home
 from fedgrow.config.plan import DataPlan
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import Cells, Form
@@ -65,7 +66,7 @@ def open_table(plan: DataPlan) -> Table:
     Raises:
         FedgrowError: it is unknown, missing or unreadable.
     """
-    source, path = plan.source, Path(plan.source).expanduser()
+    source, path = plan.source, at_home(plan.source)
     suffix = path.suffix.lower()
     if source.startswith("bundled:"):
         if source not in BUNDLED:

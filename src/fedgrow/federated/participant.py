@@ -51,6 +51,9 @@ class Participant(OwnData):
         run: the run's folder.
         index: the participant's number in the plan.
         method: what is federated: ``dual-ligo``, or a baseline that the plan lists.
+
+    Attributes:
+        watch: sees every step of training that nothing else watches.
     """
 
     def __init__(self, run: Path, index: int, method: str = FED_GROW.name) -> None:
@@ -61,6 +64,7 @@ class Participant(OwnData):
         if not isinstance(approach, Federated):
             raise FedgrowError(f"method {method!r} is not federated; nothing of it may leave")
         self.method, self.approach = method, approach
+        self.watch: Watch | None = None
         own = (
             self.folder if method == FED_GROW.name else self.run.approach(method) / "participants" / self.name
         )
@@ -321,7 +325,7 @@ class Participant(OwnData):
                 phase=phase,
                 steps=steps,
                 seed=seed,
-                watch=watch,
+                watch=watch or self.watch,
                 trains=trains,
             )
         except FedgrowError as error:

@@ -1,6 +1,7 @@
 """A site at work: a SuperNode beside it that carries its messages, and this process, which answers them."""
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,7 +152,9 @@ class Join:
                 self.tell("not answered: a message that did not come whole")
 
     def _reply(self, message: Message) -> Message:
-        self.tell(f"asked: {message.metadata.message_type}, round {message.metadata.group_id or '-'}")
+        group = message.metadata.group_id
+        round_ = group if re.fullmatch("[0-9]{1,9}", group) else "-"
+        self.tell(f"asked: {message.metadata.message_type}, round {round_}")
         reply = self.site.reply(message)
         if reply.has_error():
             self.tell(f"not answered; see {self.folder}/site.log and private/site.log of the experiment")

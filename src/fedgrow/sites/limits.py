@@ -12,7 +12,7 @@ from torch import Tensor
 from fedgrow.config.plan import Plan
 from fedgrow.config.site import LimitsPlan
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.contract import ARRAYS, EVALUATE, GROW, LOCAL, SAVE
+from fedgrow.exchange.contract import ARRAYS, END, EVALUATE, GROW, LOCAL, SAVE
 from fedgrow.exchange.records import from_record
 from fedgrow.runs.atomic import read_json, read_record, write_json
 
@@ -48,20 +48,33 @@ class Limits:
         """Check what a plan asks for in all.
 
         Raises:
-            Refused: it has too many rounds, its time is over, or it was approved under another name.
+            Refused: it has too many rounds, it is new and the time is over, or it was approved under another name.
         """
+        approved = self._approved()
         used = sum(rounds for other, rounds in self._rounds().items() if other != name)
         if used + plan.schedule.rounds > self.allowed.rounds:
             spent = f", of which {used} are used" if used else ""
             raise Refused(
                 f"the plan has {plan.schedule.rounds} rounds; limits.rounds allows {self.allowed.rounds}{spent}"
             )
-        for first, approved in self._approved().items():
-            if approved.digest == digest and first != name:
+        for first, known in approved.items():
+            if known.digest == digest and first != name:
                 raise Refused(
                     f"{name}: this plan was approved as {first}, once; for a new federation take another folder"
                 )
-        self._check_time()
+        if name not in approved:
+            self.check_time()
+
+    def check_bytes(self, would: int) -> None:
+        """Check how many bytes would have left, of all experiments.
+
+        Raises:
+            Refused: they are more than was agreed to.
+        """
+        if would > self.allowed.megabytes * 1e6:
+            raise Refused(
+                f"limits.megabytes: {would / 1e6:,.3f} MB would have left, {self.allowed.megabytes:g} are agreed"
+            )
 
     def check_asked(self, experiment: Path, plan: Plan, message: Message, server_round: int) -> None:
         """Check a message to an experiment, and keep which arrays it brings.
@@ -69,8 +82,9 @@ class Limits:
         Raises:
             Refused: the time or the rounds are over, or the round was asked for with other arrays.
         """
-        self._check_time()
         kind = message.metadata.message_type
+        if kind not in (SAVE, END):
+            self.check_time()
         if not int(kind == GROW) <= server_round <= plan.schedule.rounds:
             raise Refused(f"{kind}: round {server_round} is none of the plan's {plan.schedule.rounds}")
         if kind not in SETS:
@@ -86,7 +100,12 @@ class Limits:
             raise Refused(f"limits.rounds: {self.allowed.rounds} rounds were taken part in")
         write_json(experiment / GIVEN, given | {step: [*known, digest]})
 
-    def _check_time(self) -> None:
+    def check_time(self) -> None:
+        """Check how long ago the first approval was.
+
+        Raises:
+            Refused: longer than was agreed to.
+        """
         first = min((approved.time for approved in self._approved().values()), default=time.time())
         if (hours := (time.time() - first) / 3600) > self.allowed.hours:
             raise Refused(

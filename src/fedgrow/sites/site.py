@@ -16,20 +16,24 @@ import yaml
 from flwr.app import Context, Message, MetricRecord, RecordDict
 
 from fedgrow.approaches import FED_GROW
-from fedgrow.config.load import parse_plan
+from fedgrow.architectures import Shape
 from fedgrow.config.plan import Plan
-from fedgrow.config.resolve import resolve
+from fedgrow.config.resolve import metrics_of, resolve
+from fedgrow.config.shown import read_shown
 from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, SAVE, WEIGHT, Contract
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError, participant, write_log_at
 from fedgrow.federated.client_app import app as client_app
+from fedgrow.federated.participant import Participant
+from fedgrow.methods.base import Tensors
 from fedgrow.runs.atomic import read_json, write_json, write_text
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder, data_digests
 from fedgrow.sites.coordination import NAME, digest_of
 from fedgrow.sites.flower import failed
+from fedgrow.sites.leaving import Leaving
 from fedgrow.sites.ledger import Ledger
 from fedgrow.sites.limits import APPROVED, Limits, Refused
 
@@ -114,13 +118,14 @@ class Site:
         if kind in (PLAN, END):
             reply = self._plain(message, experiment)
         else:
+            self._participant(experiment).watch = self._watch
             reply = client_app(message, self._context(message, experiment))  # behind the contract
-        ledger, most = self._ledger(experiment.ledger), self.settings.limits.megabytes * 1e6
-        if (would := self._left() + len(to_bytes(reply))) > most:
-            self._note(
-                Refused(f"limits.megabytes: {would / 1e6:.3f} MB would have left, {most / 1e6:g} are agreed")
-            )
-            raise SiteError("see site.log in the site's folder")
+        ledger = self._ledger(experiment.ledger)
+        try:
+            self.limits.check_bytes(self._left() + len(to_bytes(reply)))
+        except Refused as error:
+            self._note(error)
+            raise SiteError("see site.log in the site's folder") from None
         line = ledger.enter(reply, round_)
         emit(experiment.run.path, "left", to=kind, round=round_, bytes=line["bytes"])
         self.saved = ledger.last == SAVE
@@ -137,7 +142,7 @@ class Site:
             raise FedgrowError(f"the experiment's name {name[:80]!r} is none")
         if digest_of(text) != digest:
             raise FedgrowError("the plan is not the one that its digest says")
-        shown = parse_plan(text, "the coordinator's", self.folder)
+        shown = read_shown(text)
         self._check(shown)
         self.limits.check_plan(name, shown, digest)
         path = self.folder / "experiments" / name
@@ -148,6 +153,7 @@ class Site:
                     f"the plan of {name} is not the one that was approved; a changed plan is a new experiment"
                 )
         else:
+            self.limits.check_bytes(self._left() + Leaving.of(shown).all_bytes)
             if self.settings.plan is not None and self.settings.plan != digest:
                 raise Refused(f"the plan's digest is {digest}; the site's file pins {self.settings.plan}")
             if self.settings.plan is None and not self.approve(shown, digest):
@@ -167,10 +173,19 @@ class Site:
             raise Refused(
                 f"the plan shares {', '.join(asked)}; limits.share allows {', '.join(limits.share) or 'nothing'}"
             )
-        if plan.data is not None or any(p.model is not None or p.data is not None for p in plan.participants):
-            raise Refused("the plan names models or data; a site's own file does that")
+        brought = {name for entry in plan.participants for name in entry.brought}
+        if plan.data is not None or brought:
+            raise Refused(
+                f"the plan names {', '.join(sorted(brought)) or 'data'}; a site's own file does that"
+            )
         if plan.operator.trained is not None:
             raise Refused("operator.trained: a plan for sites cannot name a folder")
+        if plan.family is None or not isinstance(plan.intermediate, Shape):
+            raise Refused(
+                "the plan leaves its family or intermediate shape open; it has to say what is trained"
+            )
+        if plan.metrics != metrics_of(plan):
+            raise Refused("metrics: the plan lists none; it has to say what leaves")
 
     def _make(self, path: Path, shown: Plan, digest: str) -> Experiment:
         index = shown.names.index(self.settings.name)
@@ -236,11 +251,27 @@ class Site:
 
     def _plain(self, message: Message, experiment: Experiment) -> Message:
         """Say no more than that the message was heard."""
-        site = participant(str(experiment.run.path), experiment.index, FED_GROW.name)
+        site = self._participant(experiment)
         metrics = MetricRecord({PARTICIPANT: site.index, WEIGHT: len(site.train_data)})
         reply = Message(RecordDict({METRICS: metrics}), reply_to=message)
         contract = Contract.of(site.wire_start, site.plan.metrics, site.index, along=site.along)
         return contract.keep(message, reply)
+
+    def _participant(self, experiment: Experiment) -> Participant:
+        return participant(str(experiment.run.path), experiment.index, FED_GROW.name)
+
+    def _watch(self, step: int, loss: float, state: Tensors) -> bool:
+        """Look at the clock after every step of training.
+
+        Raises:
+            Refused: the time is over.
+        """
+        try:
+            self.limits.check_time()
+        except Refused as error:
+            self._note(error)
+            raise
+        return False
 
     def _ledger(self, path: Path) -> Ledger:
         if path not in self._ledgers:

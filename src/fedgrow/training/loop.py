@@ -18,7 +18,8 @@ from fedgrow.methods.base import Group, Learner, Phase, Tensors, whole
 from fedgrow.tasks.base import Codec, Encoded, Task
 from fedgrow.training.device import autocast, device_of, on
 
-# Called after every step with its number (from 1), its loss, and all tensors as they are; true ends the training.
+# Called after every step, skipped ones too, with its number (from 1), its loss, and all tensors as they are; true ends
+# the training.
 Watch = Callable[[int, float, Tensors], bool]
 
 
@@ -117,10 +118,10 @@ def fit(
                         "or set training.not_finite to skip such steps"
                     )
                 skipped += 1
-                continue
-            optimizer.step()
-            schedule.step()
-            losses.append(value)
+            else:
+                optimizer.step()
+                schedule.step()
+                losses.append(value)
             if watch is not None and watch(step + 1, value, state):
                 break
     if steps and not losses:

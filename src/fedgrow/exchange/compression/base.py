@@ -33,6 +33,10 @@ class Compression(ABC):
         """Write a float32 array smaller; the same shape always gives the same names, shapes and types."""
 
     @abstractmethod
+    def size(self, numbers: int) -> int:
+        """Return in how many bytes an array of so many float32 numbers is written."""
+
+    @abstractmethod
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Read it back as float32.
 
@@ -50,6 +54,10 @@ class Nothing(Compression):
     def encode(self, change: Tensor) -> Parts:
         """Return the array."""
         return {"": change}
+
+    def size(self, numbers: int) -> int:
+        """Return four bytes a number."""
+        return 4 * numbers
 
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Return the array."""

@@ -16,6 +16,10 @@ class Float16(Compression):
         most = torch.finfo(torch.float16).max
         return {"": change.clamp(-most, most).half()}
 
+    def size(self, numbers: int) -> int:
+        """Return two bytes a number."""
+        return 2 * numbers
+
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Read as float32."""
         return parts[""].float()
@@ -29,6 +33,10 @@ class BFloat16(Compression):
     def encode(self, change: Tensor) -> Parts:
         """Round to bfloat16."""
         return {"": change.bfloat16().view(torch.uint16)}
+
+    def size(self, numbers: int) -> int:
+        """Return two bytes a number."""
+        return 2 * numbers
 
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Read as float32."""

@@ -19,6 +19,10 @@ class Int8(Compression):
         steps = torch.where(scale > 0, change / scale, torch.zeros_like(change))
         return {"": steps.round().clamp(-127, 127).to(torch.int8), "scale": scale.reshape(1)}
 
+    def size(self, numbers: int) -> int:
+        """Return one byte a number, and four for the scale."""
+        return numbers + 4
+
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Return steps times scale."""
         return parts[""].float() * parts["scale"]

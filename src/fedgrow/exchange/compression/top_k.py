@@ -25,10 +25,16 @@ class TopK(Compression):
     def encode(self, change: Tensor) -> Parts:
         """Return places in ascending order, in the array laid out flat, and values."""
         flat = change.reshape(-1)
-        count = min(len(flat), max(1, math.ceil(self.fraction * len(flat))))
-        places = flat.abs().topk(count).indices.sort().values
+        places = flat.abs().topk(self._count(len(flat))).indices.sort().values
         most = torch.finfo(torch.float16).max
         return {"places": places.int(), "values": flat[places].clamp(-most, most).half()}
+
+    def size(self, numbers: int) -> int:
+        """Return six bytes an entry that travels."""
+        return 6 * self._count(numbers)
+
+    def _count(self, numbers: int) -> int:
+        return min(numbers, max(1, math.ceil(self.fraction * numbers)))
 
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Put the values in their places, zeros elsewhere."""

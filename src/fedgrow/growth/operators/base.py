@@ -13,11 +13,13 @@ from torch import Generator, Tensor
 from fedgrow.architectures import Family
 from fedgrow.architectures.axes import axis_size
 from fedgrow.errors import FedgrowError
+from fedgrow.growth.depth import labels_of
 from fedgrow.growth.initialisers import INITIALISERS, Start
 from fedgrow.growth.maps import Map, NextLayer, Selection, lengthwise
 from fedgrow.growth.stage import Stage
 
 Arrays = Mapping[str, Tensor]
+Sizes = dict[str, tuple[int, ...]]
 MIX, CONSTANT, RESIDUAL = "depth.mix/", "depth.constant/", "residual/"
 
 # LiGO as published has one map per axis: what reads an axis uses the map of what writes it (F = E).
@@ -127,6 +129,10 @@ class Operator(ABC):
         """Return the starting arrays of the width maps (float64; ``initial`` casts them)."""
 
     @abstractmethod
+    def width_shapes(self) -> Sizes:
+        """Return the shapes of what ``width_start`` makes."""
+
+    @abstractmethod
     def maps(self, arrays: Arrays) -> Maps:
         """Return the maps that these arrays stand for; differentiable with respect to the arrays."""
 
@@ -153,19 +159,45 @@ class Operator(ABC):
 
     def _residual_start(self, generator: Generator) -> dict[str, Tensor]:
         """Start residuals at zero: ``up`` zero, columns of ``down`` of norm one."""
+        return {
+            name: torch.zeros(shape, dtype=torch.float64)
+            if name.endswith("/U")
+            else torch.randn(shape, generator=generator, dtype=torch.float64) / shape[1] ** 0.5
+            for name, shape in self._residual_shapes().items()
+        }
+
+    def shapes(self) -> Sizes:
+        """Return the shapes of all starting arrays by arithmetic alone: nothing is made, however large it would be."""
+        return self.width_shapes() | self._depth_shapes() | self._residual_shapes()
+
+    def _depth_shapes(self) -> Sizes:
+        shapes = Sizes()
+        for block in self.stage.family.blocks:
+            small, large = block.layers(self.stage.source), block.layers(self.stage.target)
+            for name, axes in block.tensors.items():
+                key = self.stage.family.key(block, name)
+                shapes[MIX + key] = (large, small)
+                if "norm.gain" in labels_of(axes):
+                    shapes[CONSTANT + key] = (large,)
+        return shapes
+
+    def _residual_shapes(self) -> Sizes:
         if self.residual is None:
             return {}
-        target, arrays = self.stage.target, {}
+        target, shapes = self.stage.target, Sizes()
         for block in self.stage.family.blocks:
             for name, axes in block.tensors.items():
                 if len(axes) != 2:
                     continue
                 rows, columns = (axis_size(label, target) or 0 for label in axes)
                 layers, key = block.layers(target), self.stage.family.key(block, name)
-                down = torch.randn(layers, columns, self.residual, generator=generator, dtype=torch.float64)
-                arrays[f"{RESIDUAL}{key}/U"] = torch.zeros(layers, rows, self.residual, dtype=torch.float64)
-                arrays[f"{RESIDUAL}{key}/V"] = down / columns**0.5
-        return arrays
+                shapes[f"{RESIDUAL}{key}/U"] = (layers, rows, self.residual)
+                shapes[f"{RESIDUAL}{key}/V"] = (layers, columns, self.residual)
+        return shapes
+
+    def sizes(self, axis: str) -> tuple[int, int]:
+        """Return the size of a learned axis after growth, and before."""
+        return axis_size(axis, self.stage.target) or 0, axis_size(axis, self.stage.source) or 0
 
     def depth(self, arrays: Arrays) -> dict[str, Depth]:
         """Return the depth of every block tensor, by its key."""

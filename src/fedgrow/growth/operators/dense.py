@@ -3,7 +3,7 @@
 from torch import Generator, Tensor
 
 from fedgrow.growth.maps import Matrix
-from fedgrow.growth.operators.base import Arrays, Maps, Operator, start_matrix
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, Sizes, start_matrix
 
 # Outside the blocks nothing but the stream and the norms is mapped.
 OUTER_AXES = ("stream.out", "norm.gain", "norm.shift", "norm.in")
@@ -26,6 +26,16 @@ class Dense(Operator):
             if axis in OUTER_AXES:
                 arrays[f"outer/{axis}"] = matrix.clone()
         return arrays
+
+    def width_shapes(self) -> Sizes:
+        """Return the same by arithmetic."""
+        shapes = Sizes()
+        for axis in self.learned_axes:
+            for block in self.stage.family.blocks:
+                shapes[f"{block.depth}/{axis}"] = (block.layers(self.stage.source), *self.sizes(axis))
+            if axis in OUTER_AXES:
+                shapes[f"outer/{axis}"] = self.sizes(axis)
+        return shapes
 
     def maps(self, arrays: Arrays) -> Maps:
         """Give every source layer its own matrices."""

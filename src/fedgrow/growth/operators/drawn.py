@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from fedgrow.growth.maps import Map, Matrix, Topped
-from fedgrow.growth.operators.base import Arrays, Maps, free_rows
+from fedgrow.growth.operators.base import Arrays, Maps, Sizes, free_rows
 from fedgrow.growth.operators.fixed import Fixed
 
 
@@ -27,6 +27,10 @@ class Drawn(Fixed):
             elif begin.free.any():
                 arrays[f"map/{axis}"] = free_rows(begin, generator)
         return arrays
+
+    def width_shapes(self) -> Sizes:
+        """Return the same; only the maps say how many rows are free, so that they are made."""
+        return {name: tuple(rows.shape) for name, rows in self.width_start(torch.Generator()).items()}
 
     def initial(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Return the drawn rows."""

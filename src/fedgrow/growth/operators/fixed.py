@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator
+from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator, Sizes
 
 
 class Fixed(Operator):
@@ -21,6 +21,13 @@ class Fixed(Operator):
         """Return the residual's arrays only."""
         generator = torch.Generator().manual_seed(self.seed)
         return {name: array.to(dtype) for name, array in self._residual_start(generator).items()}
+
+    def width_shapes(self) -> Sizes:
+        """Return none."""
+        return {}
+
+    def _depth_shapes(self) -> Sizes:
+        return {}
 
     def maps(self, arrays: Arrays) -> Maps:
         """Return the initialiser's maps."""

@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from fedgrow.growth.maps import LowRank, lengthwise
-from fedgrow.growth.operators.base import Arrays, Maps, Operator
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, Sizes
 
 
 class LowRankOperator(Operator):
@@ -28,6 +28,15 @@ class LowRankOperator(Operator):
             arrays[f"map/{axis}/U"] = up / begin.map.large**0.5
             arrays[f"map/{axis}/V"] = torch.zeros(begin.map.small, self.rank, dtype=torch.float64)
         return arrays
+
+    def width_shapes(self) -> Sizes:
+        """Return the same by arithmetic."""
+        assert self.rank is not None
+        shapes = Sizes()
+        for axis in self.learned_axes:
+            large, small = self.sizes(axis)
+            shapes[f"map/{axis}/U"], shapes[f"map/{axis}/V"] = (large, self.rank), (small, self.rank)
+        return shapes
 
     def maps(self, arrays: Arrays) -> Maps:
         """Add the learned part to the start of every axis."""

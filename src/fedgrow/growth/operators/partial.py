@@ -3,7 +3,7 @@
 from torch import Generator, Tensor
 
 from fedgrow.growth.maps import Map, Selection, Topped
-from fedgrow.growth.operators.base import Arrays, Maps, Operator, start_matrix
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, Sizes, start_matrix
 
 
 class Partial(Operator):
@@ -18,6 +18,13 @@ class Partial(Operator):
             f"map/{axis}": start_matrix(begin, generator)[begin.new]
             for axis, begin in self.beginnings.items()
             if begin.new.any()
+        }
+
+    def width_shapes(self) -> Sizes:
+        """Return the same by arithmetic."""
+        sizes = {axis: self.sizes(axis) for axis in self.learned_axes}
+        return {
+            f"map/{axis}": (large - small, small) for axis, (large, small) in sizes.items() if large > small
         }
 
     def maps(self, arrays: Arrays) -> Maps:

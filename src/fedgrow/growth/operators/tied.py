@@ -3,7 +3,7 @@
 from torch import Generator, Tensor
 
 from fedgrow.growth.maps import Matrix
-from fedgrow.growth.operators.base import Arrays, Maps, Operator, start_matrix
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, Sizes, start_matrix
 
 
 class Tied(Operator):
@@ -16,6 +16,10 @@ class Tied(Operator):
     def width_start(self, generator: Generator) -> dict[str, Tensor]:
         """Return one (large, small) matrix per axis."""
         return {f"map/{axis}": start_matrix(begin, generator) for axis, begin in self.beginnings.items()}
+
+    def width_shapes(self) -> Sizes:
+        """Return the same by arithmetic."""
+        return {f"map/{axis}": self.sizes(axis) for axis in self.learned_axes}
 
     def maps(self, arrays: Arrays) -> Maps:
         """Use the same matrices inside and outside the blocks."""

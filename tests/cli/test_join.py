@@ -1,0 +1,73 @@
+"""``fedgrow join``: what it tells of a plan, what it shows of words from the network, and how its question ends."""
+
+import io
+import sys
+
+import click
+import pytest
+
+from fedgrow.cli.join import printable, told
+from fedgrow.config.load import load_plan
+from fedgrow.config.resolve import resolve
+from fedgrow.exchange.wire import from_bytes, to_bytes
+from fedgrow.sites.join import Join
+from tests.cli.running import Run
+from tests.sites.making import write_all
+from tests.sites.test_site import message, shown
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "ca.crt").write_text("x")
+    write_all(tmp_path, "127.0.0.1:9", tmp_path / "ca.crt")
+    return tmp_path
+
+
+def test_all_steps_and_all_that_leaves_are_told(folder):
+    schedule = "{kind: two-phase, rounds: 1200, steps: 21, local_steps: 1000000, finetune_steps: 3000}"
+    changes = ["prepare.steps=6000", "metrics=[accuracy]", "compression.kind=int8", f"schedule={schedule}"]
+    text = told(resolve(load_plan(folder / "plan.yaml", changes)), "5c7e")
+    assert "1,200 rounds of 21 steps; two-phase schedule" in text
+    assert "6,000 steps on the small model" in text
+    assert "1,000,000 before the first round, 3,000 after the last" in text
+    assert "its number of training examples; its training loss; of its held-out examples: accuracy" in text
+    plain = told(resolve(load_plan(folder / "plan.yaml")), "5c7e")
+    assert "0 before the first round, 0 after the last" in plain
+
+
+def test_what_is_told_makes_no_arrays(folder, monkeypatch):
+    plan = resolve(load_plan(folder / "plan.yaml"))
+    monkeypatch.setattr("fedgrow.growth.Operator.initial", lambda *_: pytest.fail("made"))
+    assert "arrays of" in told(plan, "5c7e")
+
+
+def test_characters_that_move_the_cursor_are_not_shown():
+    assert printable("a\x1b[2K\x07\n  b\r\u202eé") == "a�[2K�\n  b��é"
+
+
+def test_a_group_that_is_no_round_is_not_shown(folder):
+    said = []
+    one = Join.__new__(Join)
+    one.tell, one.folder = said.append, folder
+    one.site = type("Site", (), {"reply": lambda self, asked: asked})()
+    for group in ("3", "0\x1b[2J\nfinished", "the plan was approved by all", ""):
+        asked = message("train.grow")
+        asked.metadata.__dict__["_group_id"] = group
+        one._reply(from_bytes(to_bytes(asked)))
+    assert said == [f"asked: train.grow, round {round_}" for round_ in ("3", "-", "-", "-")]
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, EOFError])
+def test_an_interrupted_question_ends_the_site(folder, run: Run, monkeypatch, how):
+    def interrupted(_):
+        raise how
+
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(click.termui, "visible_prompt_func", interrupted)
+    monkeypatch.setattr("fedgrow.cli.join.signal.signal", lambda *_: None)
+    monkeypatch.setattr(Join, "_carry_out", lambda self: self.site.reply(shown(folder)))
+    ended = run("join", folder / "ada.yaml")
+    assert ended.code == 130
+    assert "interrupted; go on with: fedgrow join" in ended.stderr
