@@ -192,7 +192,11 @@ def test_a_field_that_is_to_be_as_wide_as_the_model_is_named():
         read(model)
 
 
-def test_a_head_without_a_table_is_refused_by_name():
-    model = transformers.BertForMultipleChoice(tiny.config("bert", SHAPE))
-    with pytest.raises(ArchitectureError, match="no table for the head of BertForMultipleChoice"):
+@pytest.mark.parametrize(
+    ("name", "unknown"), [("bert", "BertForMultipleChoice"), ("dinov2", "Dinov2Backbone")]
+)
+def test_a_head_without_a_table_is_refused_by_name(name, unknown):
+    family = families()[name]
+    model = getattr(transformers, unknown)(zoo.config(family, zoo.small_shape(family)))
+    with pytest.raises(ArchitectureError, match=f"no table for the head of {unknown}"):
         read(model)
