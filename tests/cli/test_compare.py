@@ -17,7 +17,9 @@ def test_compare_from_the_command_line(tmp_path, run):
     assert not (tmp_path / "out").exists()
     ran = run(*options, "--json", "--jobs", 2)
     assert ran.code == 0, ran.stderr
-    assert [line["method"] for line in json.loads(ran.stdout)] == ["together", "small"]
+    lines = json.loads(ran.stdout)
+    assert [line["method"] for line in lines] == ["together", "small"]
+    assert lines[0]["plan"]["schedule"]["rounds"] == len(lines[0]["curve"]) == lines[0]["rounds"]
     for name in ("results.parquet", "report.md", "report.html", "study.yaml"):
         assert (tmp_path / "out" / name).is_file()
     again = run(*options, "--report")

@@ -197,3 +197,12 @@ def test_a_copy_of_a_shipped_plan_is_the_same_plan(tmp_path):
 def test_a_text_with_a_null_character_is_named(setting):
     with pytest.raises(FedgrowError, match=rf"{setting}: it holds a null character"):
         load_plan("digits", [f'{setting}="a\\0b"'])
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [(["a", "b", "a"], "'a' is listed twice"), ([], "it lists none")]
+)
+def test_labels_are_some_and_differ(labels, said):
+    text = refused(yaml.safe_dump(PLAN | {"data": PLAN["data"] | {"labels": labels}}))
+    assert "data.labels" in text
+    assert said in text

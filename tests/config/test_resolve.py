@@ -323,3 +323,9 @@ def test_settings_that_make_no_model_at_all_are_refused():
     assert "model_settings.vocab_size_: a llama configuration has no such value" in refusal(**plan)
     plan["model_settings"] = {"hidden_act": 3}
     assert "participant p0: no llama can be made with model_settings {'hidden_act': 3}" in refusal(**plan)
+
+
+def test_a_turn_of_arrays_that_there_are_not_is_refused():
+    text = refusal('operator={kind: tied, turns: [["map/*", "depth*"], ["mapp/*"]]}')
+    assert text.startswith("operator.turns: no array is called 'mapp/*'; there are ")
+    assert " such as map/" in text

@@ -37,6 +37,7 @@ def parquet(tmp_path, **columns):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("text,label,label\na,x,y\n", "column 'label' stands twice"),
         ("text;label\na b;x\nc, d;y\n", "separated by semicolons"),
         ("text;label\na b;x\nc d;y\n", "separated by semicolons"),
         ("text\tlabel\na b\tx\n", "separated by tabs"),

@@ -158,7 +158,7 @@ def test_a_damaged_state_is_named(tmp_path, text):
 
 
 def test_data_that_stayed_the_same_may_go_on(tmp_path):
-    RunFolder.open(created(tmp_path / "run").path).check_data()
+    RunFolder.open(created(tmp_path / "run").path).check_same()
 
 
 def test_data_that_changed_since_is_refused_by_whose_it_is(tmp_path):
@@ -168,4 +168,15 @@ def test_data_that_changed_since_is_refused_by_whose_it_is(tmp_path):
     np.savez(tmp_path / "own.npz", image=np.ones((20, 8, 8), dtype=np.uint8), label=np.arange(20) % 2)
     folders.forget_sources()  # as in a new process
     with pytest.raises(FedgrowError, match="--resume: the data of ada changed since the run began"):
-        RunFolder.open(run.path).check_data()
+        RunFolder.open(run.path).check_same()
+
+
+def test_a_plan_that_was_changed_in_the_folder_is_refused(tmp_path):
+    run = created(tmp_path / "run")
+    plan = run.path / "plan.yaml"
+    text = plan.read_text("utf-8")
+    plan.write_text(text.replace("rounds:", "rounds:  "), "utf-8")
+    with pytest.raises(FedgrowError, match=r"plan\.yaml was changed since the run began"):
+        RunFolder.open(run.path).check_same()
+    plan.write_text(text, "utf-8")
+    RunFolder.open(run.path).check_same()

@@ -72,7 +72,7 @@ def compare(
     confidence intervals, and learning curves against rounds, bytes and arithmetic. The same command goes on where it was
     stopped; methods, tasks, partitions and seeds may be added to a study that was begun.
     """
-    from fedgrow.comparison.results import gather, write_table
+    from fedgrow.comparison.results import as_records, gather, write_table
     from fedgrow.comparison.run import STUDY, Work, cores
     from fedgrow.config.load import load_study
     from fedgrow.report.comparison import write_report
@@ -120,7 +120,7 @@ def compare(
     write_table(frame, folder)
     write_report(loaded, frame, folder, failed, len(left))
     if as_json:
-        print(json.dumps(json.loads(frame.to_json(orient="records")), indent=2, ensure_ascii=False))
+        print(json.dumps(as_records(frame), indent=2, ensure_ascii=False))
     else:
         shown = re.sub(r"^!\[.*\n", "", (folder / "report.md").read_text("utf-8"), flags=re.MULTILINE)
         table_console(200).print(Markdown(shown))

@@ -97,7 +97,7 @@ def _run(folder: Path, plan_text: str) -> RunFolder:
         return RunFolder.create(folder, plan, "local")
     same_plan(folder, plan)
     run = RunFolder(folder)
-    run.check_data()
+    run.check_same()
     return run
 
 

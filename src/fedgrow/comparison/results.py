@@ -18,6 +18,7 @@ from fedgrow.runs.atomic import write_bytes
 from fedgrow.tasks import TASKS
 
 TABLE = "results.parquet"
+WRITTEN = ("versions", "curve", "plan", "inputs", "participants")  # as JSON
 
 
 def gather(work: Work) -> pd.DataFrame:
@@ -40,6 +41,12 @@ def gather(work: Work) -> pd.DataFrame:
 def write_table(frame: pd.DataFrame, out: Path) -> None:
     """Write the results as ``results.parquet``."""
     write_bytes(out / TABLE, frame.to_parquet(index=False))
+
+
+def as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the results for JSON, a record each, what is JSON within as what it stands for."""
+    records: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
+    return [record | {name: json.loads(record[name]) for name in WRITTEN} for record in records]
 
 
 def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:

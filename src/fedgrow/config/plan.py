@@ -7,7 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from fedgrow.architectures import Shape, families
 from fedgrow.config.home import at_home
@@ -53,6 +62,17 @@ class DataPlan(Frozen):
     )
     limit: PositiveInt | None = Field(None, description="use only so many rows, drawn by the seed")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if labels is not None:
+            if not labels:
+                raise ValueError("it lists none; name the labels, or leave it out")
+            [(label, times)] = Counter(labels).most_common(1)
+            if times > 1:
+                raise ValueError(f"{label!r} is listed twice")
+        return labels
 
 
 class PartitionPlan(Frozen):

@@ -1,6 +1,7 @@
 """Resolve a plan before anything is written: every model is known, of one family, and can grow all the way."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 from transformers import AutoConfig
 
@@ -14,7 +15,7 @@ from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.federated.strategy import STRATEGIES, Rounds, answers_needed
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
-from fedgrow.methods.dual_ligo import global_start
+from fedgrow.methods.dual_ligo import global_operator, global_start
 from fedgrow.methods.ligo import make_operator
 from fedgrow.runs.operator import with_trained
 from fedgrow.tasks import TASKS
@@ -67,6 +68,7 @@ def resolve(plan: Plan) -> Plan:
         _operator("local_operator", plan.local_operator, family, shape, intermediate, what)
     what = "the intermediate to the large shape"
     _operator("operator", plan.operator, family, intermediate, large, what)
+    _turns(plan.model_copy(update={"large": large, "intermediate": intermediate}), family)
     if plan.operator.trained is not None:
         global_start(plan.model_copy(update={"large": large, "intermediate": intermediate}), family)
     for baseline in plan.baselines:
@@ -195,6 +197,16 @@ def _settings(plan: Plan, family: Family) -> None:
             raise FedgrowError(f"model_settings.{name}: the participant's data says it; leave it out")
         if not hasattr(config, name):
             raise FedgrowError(f"model_settings.{name}: a {family.family} configuration has no such value")
+
+
+def _turns(plan: Plan, family: Family) -> None:
+    """Refuse patterns of arrays that there are not: a round would train nothing."""
+    names = list(global_operator(plan, family).shapes())
+    for pattern in (pattern for turn in plan.operator.turns for pattern in turn):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise FedgrowError(
+                f"operator.turns: no array is called {pattern!r}; there are {len(names)}, such as {', '.join(names[:4])}"
+            )
 
 
 def _operator(

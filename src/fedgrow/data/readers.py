@@ -1,8 +1,10 @@
 """Readers: each opens one kind of source as a table, and knows nothing of tasks."""
 
+import csv
 import json
 import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,16 @@ def read_csv(source: str) -> Table:
             raise
     if len(frame.columns) == 1:
         _separated_by_commas(source)
+    _check_header(source)
     return Frame(frame)
+
+
+def _check_header(source: str) -> None:
+    """Refuse columns of one name, of which pandas would rename all but the first."""
+    with Path(source).open(encoding="utf-8-sig", newline="") as file:
+        names = Counter(next(csv.reader(file), []))
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise FedgrowError(f"column {twice[0]!r} stands twice in its header; rename one of them")
 
 
 def _separated_by_commas(source: str) -> None:

@@ -89,7 +89,7 @@ def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> 
                 f"--resume: the plan differs from the one in {out / 'plan.yaml'}; "
                 "resume without changes, or start a new run in another folder"
             )
-        run.check_data()
+        run.check_same()
         return run
     if plan is None:
         raise FedgrowError("a plan is needed to start a run")

@@ -1,5 +1,6 @@
 """The run folder's layout, its creation, and its state."""
 
+import hashlib
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -29,6 +30,7 @@ class RunState(BaseModel):
     model_config = ConfigDict(extra="forbid")
     state: State
     engine: str
+    plan: str
     data: dict[str, str]
     models: bool = True
 
@@ -62,11 +64,14 @@ class RunFolder:
         shared = deal(plan)
         data = data_digests(plan)
 
+        text = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
+        state = {"state": "running", "engine": engine, "plan": _digest(text), "data": data}
+
         def fill(folder: Path) -> None:
-            write_text(folder / "plan.yaml", yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False))
+            write_text(folder / "plan.yaml", text)
             write_json(folder / "partition.json", shared.to_json())
             write_json(folder / "environment.json", environment())
-            write_json(folder / "run.json", {"state": "running", "engine": engine, "data": data})
+            write_json(folder / "run.json", state)
             more(folder)
 
         try:
@@ -89,12 +94,17 @@ class RunFolder:
             )
         return cls(path)
 
-    def check_data(self) -> None:
-        """Check that the data is still what the run began with.
+    def check_same(self) -> None:
+        """Check that plan and data are still what the run began with.
 
         Raises:
-            FedgrowError: a source changed; the text names whose.
+            FedgrowError: the plan or a source changed; the text names whose.
         """
+        if _digest(self._plan_text) != self.state["plan"]:
+            raise FedgrowError(
+                f"--resume: {self.path / 'plan.yaml'} was changed since the run began; bring it back, or start a new run "
+                "from it in another folder"
+            )
         before, now = self.state["data"], data_digests(self.plan)
         for name in before:
             if before[name] != now[name]:
@@ -105,12 +115,15 @@ class RunFolder:
     @cached_property
     def plan(self) -> Plan:
         """The resolved plan."""
+        return _parsed(self._plan_text, self.path / "plan.yaml")
+
+    @property
+    def _plan_text(self) -> str:
         path = self.path / "plan.yaml"
         try:
-            text = path.read_text("utf-8")
+            return path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise FedgrowError(f"{path}: it cannot be read ({error}); {MEND}") from None
-        return _parsed(text, path)
 
     @property
     def family(self) -> Family:
@@ -148,6 +161,10 @@ class RunFolder:
     def note(self, **values: Any) -> None:
         """Add to the state record."""
         write_json(self.path / "run.json", self.state | values)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @lru_cache(maxsize=8)
