@@ -19,6 +19,14 @@ from tests.federation import tiny_plan
 
 NAME = "fedavg-grown"
 BERT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+GLOSSES = {
+    "task": "sequence-classification",
+    "family": "bert",
+    "model_settings": {},
+    "large": {"layers": 3, "width": 32, "heads": 4, "ffn": 32},
+    "intermediate": "auto",
+    "prepare": {"steps": 5, "learning_rate": 0.01},
+}
 LANGUAGE = {
     "task": "causal-language-modelling",
     "family": "gpt2",
@@ -67,18 +75,8 @@ def test_the_largest_public_model_is_taken_as_it_came(tmp_path, which):
     two = str(tiny_bert(tmp_path / "two", **BERT | {"num_hidden_layers": 2}))
     entries = [{"name": "ada", "model": one}, {"name": "bob", "model": one}]
     entries[which]["model"] = two
-    run = begin(
-        tmp_path / "run",
-        NAME,
-        task="sequence-classification",
-        family="bert",
-        model_settings={},
-        data={"source": texts(tmp_path / "texts.parquet")},
-        participants=entries,
-        large={"layers": 3, "width": 32, "heads": 4, "ffn": 32},
-        intermediate="auto",
-        prepare={"steps": 5, "learning_rate": 0.01},
-    )
+    data = {"source": texts(tmp_path / "texts.parquet")}
+    run = begin(tmp_path / "run", NAME, data=data, participants=entries, **GLOSSES)
     people = sites(run, NAME)
     theirs = people[which]
     small, _ = load_for(two, theirs.task, theirs.codec, seed=derive(run.plan.seed, INIT, which))
@@ -94,17 +92,7 @@ def test_of_equal_public_models_the_first_is_taken(tmp_path):
     people = [
         {"name": n, "model": public, "data": {"source": data}} for n, data in (("ada", few), ("bob", many))
     ]
-    run = begin(
-        tmp_path / "run",
-        NAME,
-        task="sequence-classification",
-        family="bert",
-        model_settings={},
-        data=None,
-        participants=people,
-        large={"layers": 3, "width": 32, "heads": 4, "ffn": 32},
-        intermediate="auto",
-    )
+    run = begin(tmp_path / "run", NAME, data=None, participants=people, **GLOSSES)
     assert source_of(sites(run, NAME)).name == "ada"
 
 

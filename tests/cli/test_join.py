@@ -12,8 +12,8 @@ from fedgrow.config.resolve import resolve
 from fedgrow.exchange.wire import from_bytes, to_bytes
 from fedgrow.sites.join import Join
 from tests.cli.running import Run
+from tests.sites.asking import message, shown
 from tests.sites.making import write_all
-from tests.sites.test_site import message, shown
 
 
 @pytest.fixture

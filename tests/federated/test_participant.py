@@ -83,8 +83,8 @@ def test_a_step_is_counted_anew_for_texts_of_other_lengths(tmp_path):
 
 
 def test_the_arithmetic_of_a_training_is_that_of_its_own_batches(tmp_path):
-    """Where a few texts are long, a batch's size is a matter of luck."""
-    rows = [{"text": " ".join(["word"] * (1 if i % 7 else 30)), "label": "ab"[i % 2]} for i in range(120)]
+    """Of batches of many sizes, of which few are counted."""
+    rows = [{"text": " ".join(["word"] * (1 + i * i % 31)), "label": "ab"[i % 2]} for i in range(120)]
     pd.DataFrame(rows).to_parquet(tmp_path / "texts.parquet")
     settings = SETTINGS | {
         "task": "sequence-classification",

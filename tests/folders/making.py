@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import GenerationConfig
@@ -16,6 +17,7 @@ from fedgrow.architectures.models import quiet
 from tests import zoo
 
 CAUSAL = "causal-language-modelling"
+EXACT = 5e-5  # float32 weights; "up to epsilon" at the tests' large epsilon comes to as much
 
 
 def saved(
@@ -84,3 +86,10 @@ def same(first: nn.Module, second: nn.Module) -> bool:
     """Whether two models hold the same values, bit for bit, in the same types; buffers that are not stored, too."""
     a, b = (model.state_dict() | dict(model.named_buffers()) for model in (first, second))
     return a.keys() == b.keys() and all(x.dtype == b[n].dtype and torch.equal(x, b[n]) for n, x in a.items())
+
+
+def plain(folder, auto):
+    """Load a folder as any user does, in the type that it is stored in, nothing missing or left over."""
+    model, info = getattr(transformers, auto).from_pretrained(folder, output_loading_info=True)
+    assert [info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")] == [set()] * 3
+    return model

@@ -7,6 +7,7 @@ tokenized, and images processed, as the common model asks for (``common_model`` 
 
 import math
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -79,14 +80,15 @@ class Pooled(Together):
         flops: list[int] = []
         for number, [(_, steps)] in enumerate(rounds, 1):
             seed = derive(plan.seed, TRAIN, people, number)  # participants' own streams end before this one
-            what: tuple[Any, ...] = (learner, {}, weights, data, codec, task, plan.training)
+            train = partial(fit, learner, {}, weights, data, codec, task, plan.training)
             try:
-                fitted = fit(*what, phase="joint", steps=steps, seed=seed)
+                fitted = train(phase="joint", steps=steps, seed=seed)
             except FedgrowError as error:
                 raise FedgrowError(f"{self.name}, in round {number}: {error}") from None
             cost = training_flops(
-                *what, phase="joint", steps=steps, seed=seed, alike=(source.run.path, self.name)
-            )
+                train, learner, data, codec, plan.training.batch_size,
+                phase="joint", steps=steps, seed=seed, alike=(source.run.path, self.name),
+            )  # fmt: skip
             flops.append((flops[-1] if flops else 0) + cost)
             if fitted.skipped:
                 emit(source.run.path, "skipped", method=self.name, round=number, steps=fitted.skipped)

@@ -6,7 +6,7 @@ Nothing here knows of messages; ``client_app`` translates. Everything private st
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -312,22 +312,10 @@ class Participant(OwnData):
         part: int = 0,
     ) -> Fitted:
         """Train a learner on this participant's data, with the seed of this round (and, from the second, of its part)."""
+        train = self._training(learner, shared, private, training)
         seed = self._seed(server_round, part, prepare)
         try:
-            fitted = fit(
-                learner,
-                shared,
-                private,
-                self.train_data,
-                self.codec,
-                self.task,
-                training or self.plan.training,
-                phase=phase,
-                steps=steps,
-                seed=seed,
-                watch=watch or self.watch,
-                trains=trains,
-            )
+            fitted = train(phase=phase, steps=steps, seed=seed, watch=watch or self.watch, trains=trains)
         except FedgrowError as error:
             when = "while its small model was readied" if prepare else f"in round {server_round}"
             raise FedgrowError(f"participant {self.name}, {when}: {error}") from None
@@ -357,20 +345,28 @@ class Participant(OwnData):
     ) -> int:
         """Return the arithmetic of ``fit`` from the learner's start; steps that are alike are counted once in a run."""
         return training_flops(
+            self._training(learner, learner.shared_start(), learner.private_start(), training),
             learner,
-            learner.shared_start(),
-            learner.private_start(),
             self.train_data,
             self.codec,
-            self.task,
-            training or self.plan.training,
+            (training or self.plan.training).batch_size,
             phase=phase,
             steps=steps,
             seed=self._seed(server_round, part, prepare),
             trains=trains,
             # tables over the vocabulary may be frozen, and in no tensor of the learner's
-            alike=(self.run.path, self.method, self.codec.vocabulary_digest()),
+            alike=(self.run.path, self.method, training, self.codec.vocabulary_digest()),
         )
+
+    def _training(
+        self,
+        learner: Learner,
+        shared: Mapping[str, Tensor],
+        private: Mapping[str, Tensor],
+        training: TrainingPlan | None,
+    ) -> Callable[..., Fitted]:
+        plan = training or self.plan.training
+        return partial(fit, learner, shared, private, self.train_data, self.codec, self.task, plan)
 
     def _seed(self, server_round: int, part: int, prepare: PreparePlan | None) -> int:
         path = (self.index, server_round, part) if part else (self.index, server_round)

@@ -65,7 +65,7 @@ class RunFolder:
         data = data_digests(plan)
 
         text = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
-        state = {"state": "running", "engine": engine, "plan": _digest(text), "data": data}
+        state = {"state": "running", "engine": engine, "plan": digest_of(text), "data": data}
 
         def fill(folder: Path) -> None:
             write_text(folder / "plan.yaml", text)
@@ -100,7 +100,7 @@ class RunFolder:
         Raises:
             FedgrowError: the plan or a source changed; the text names whose.
         """
-        if _digest(self._plan_text) != self.state["plan"]:
+        if digest_of(self._plan_text) != self.state["plan"]:
             raise FedgrowError(
                 f"--resume: {self.path / 'plan.yaml'} was changed since the run began; bring it back, or start a new run "
                 "from it in another folder"
@@ -163,7 +163,8 @@ class RunFolder:
         write_json(self.path / "run.json", self.state | values)
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
+    """Return the digest of a plan's text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

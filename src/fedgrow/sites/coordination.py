@@ -1,6 +1,5 @@
 """The coordinator's folder: the plan that sites are shown, certificates, the sites' keys, and how the run stands."""
 
-import hashlib
 import json
 import secrets
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from fedgrow.config.plan import NAME, Frozen, Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import read_record, read_text, write_json, write_text
-from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.folder import RunFolder, digest_of
 from fedgrow.sites.certificates import check_names, make_certificates, read_public_key, write_private
 
 __all__ = ["NAME", "Coordination", "digest_of", "plan_text"]
@@ -72,10 +71,9 @@ class Coordination:
             FedgrowError: the plan is not one for sites, an address or a name is none, or the folder cannot be made.
         """
         for entry in plan.participants:
-            brought = [n for n in ("model", "data", "tokenizer", "prepare") if getattr(entry, n) is not None]
-            if brought:
+            if entry.brought:
                 raise FedgrowError(
-                    f"participants: {entry.name} has {', '.join(brought)}; a site says that itself, in its own file"
+                    f"participants: {entry.name} has {', '.join(entry.brought)}; a site says that itself, in its own file"
                 )
         if plan.data is not None:
             raise FedgrowError("data: sites bring their own, named in their own files; leave it out")
@@ -200,8 +198,3 @@ def _check_whole(certificates: Path) -> None:
 def plan_text(plan: Plan) -> str:
     """Return the plan as sites are shown it: one form, so that it has one digest."""
     return json.dumps(plan.model_dump(mode="json"), sort_keys=True, ensure_ascii=True)
-
-
-def digest_of(text: str) -> str:
-    """Return the digest that a site approves."""
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,49 @@
+"""A site, and the messages by which a coordinator asks it."""
+
+import json
+
+import yaml
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+
+from fedgrow.architectures import families
+from fedgrow.config.load import load_plan
+from fedgrow.config.resolve import resolve
+from fedgrow.config.site import load_site
+from fedgrow.exchange.contract import PLAN
+from fedgrow.exchange.records import to_record
+from fedgrow.exchange.wire import become_server
+from fedgrow.methods.dual_ligo import global_start
+from fedgrow.sites.coordination import digest_of, plan_text
+from fedgrow.sites.site import Site
+from tests.sites.making import write_yaml
+
+
+def site(folder, approve=lambda plan, digest: True, **changes) -> Site:
+    raw = yaml.safe_load((folder / "ada.yaml").read_text()) | changes
+    write_yaml(folder / "ada.yaml", raw)
+    return Site(load_site(folder / "ada.yaml"), approve)
+
+
+def shown(folder, run: int = 7, experiment: str = "tiny-1", digest: str | None = None, **changes) -> Message:
+    """Return the message that shows a plan."""
+    become_server(run)
+    overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    text = plan_text(resolve(load_plan(folder / "plan.yaml", overrides)))
+    config = {"server-round": 0, "experiment": experiment, "plan": text, "digest": digest or digest_of(text)}
+    return message(PLAN, run, config=config)
+
+
+def message(
+    kind: str, run: int = 7, config: dict | None = None, arrays: ArrayRecord | None = None
+) -> Message:
+    become_server(run)
+    content = RecordDict(
+        {"arrays": arrays or ArrayRecord(), "config": ConfigRecord(config or {"server-round": 0})}
+    )
+    return Message(content, 1001, kind, group_id="0")
+
+
+def start(folder, more: float = 0.0) -> ArrayRecord:
+    """Return arrays that a round may begin with."""
+    arrays = global_start(resolve(load_plan(folder / "plan.yaml")), families()["vit"])
+    return to_record({name: array + more for name, array in arrays.items()})
