@@ -12,6 +12,7 @@ from fedgrow.growth.exactness import cells
 from tests.architectures.folders import edit_config, edit_tensors, folder
 from tests.cli.running import refused
 from tests.config.parsing import parsed
+from tests.tasks.making import tokenizer
 
 MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 
@@ -105,7 +106,7 @@ def test_json_of_one_model_has_no_common_shape(run, tmp_path):
 
 
 def test_a_shape_that_was_found_can_be_grown_to(run, tmp_path):
-    models = [str(p) for p in pair(tmp_path)]
+    models = [str(tokenizer(p)) for p in pair(tmp_path)]
     shape = json.loads(run("inspect", *models, "--json").stdout)["intermediate"]["shape"]
     people = [{"name": f"p{i}", "model": m} for i, m in enumerate(models)]
     plan = parsed(
@@ -150,6 +151,12 @@ def test_heads_that_do_not_divide_the_width_are_refused(run, tmp_path):
     folder(tmp_path / "m", "bert")
     edit_config(tmp_path / "m", num_attention_heads=3)
     refused(run("inspect", tmp_path / "m"), "not a multiple of the number of attention heads (3)")
+
+
+def test_sizes_that_are_none_are_refused_by_their_setting(run, tmp_path):
+    folder(tmp_path / "m", "bert")
+    edit_config(tmp_path / "m", num_hidden_layers=0)
+    refused(run("inspect", tmp_path / "m"), "num_hidden_layers=0", "a whole number from 1")
 
 
 # real models

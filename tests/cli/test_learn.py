@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 import fedgrow
 from fedgrow.errors import FedgrowError
 from fedgrow.growth import OPERATORS
 from fedgrow.training import learning
-from tests.architectures.folders import folder
+from tests.architectures.folders import edit_tensors, folder
 from tests.cli.running import refused
 from tests.tasks.making import tokenizer
 
@@ -207,3 +207,23 @@ def test_an_interruption_leaves_nothing(run, tmp_path, texts, monkeypatch, when)
     assert outcome.code == 130
     assert "nothing was written" in outcome.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_model_of_values_that_are_not_finite_is_refused_by_tensor(run, tmp_path, texts):
+    small = make(tmp_path, "gpt2")
+    edit_tensors(
+        small, lambda tensors: tensors | {"transformer.wpe.weight": tensors["transformer.wpe.weight"] / 0}
+    )
+    outcome = run("learn", small, "--data", texts, "--to", TO, "--out", tmp_path / "out", *QUICK)
+    refused(outcome, f"model '{small}': tensor transformer.wpe.weight holds values that are not finite")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_another_problem_learns_one_class_each(run, tmp_path, texts):
+    """Its configuration would make pipelines and losses of the grown one take every class by itself."""
+    small = make(tmp_path, "bert", num_labels=2, problem_type="multi_label_classification")
+    options = ("--label", "kind", "--task", "sequence-classification")
+    outcome = run("learn", small, "--data", texts, "--to", TO, "--out", tmp_path / "out", *options, *QUICK)
+    assert outcome.code == 0, outcome.stderr
+    assert AutoConfig.from_pretrained(small).problem_type == "multi_label_classification"
+    assert AutoConfig.from_pretrained(tmp_path / "out").problem_type is None

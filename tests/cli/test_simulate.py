@@ -58,6 +58,11 @@ BEFORE = {
     "unknown baseline": (["--baselines", "small,luck"], ["baselines", "'luck'", "fedavg"]),
     "unfit baseline": (["--baselines", "tfidf"], ["tfidf", "image-classification"]),
     "unknown engine": (["--engine", "steam"], ["engine 'steam'", "local, ray"]),
+    "no such device": (["--set", "training.device=mps"], ["training.device: there is no mps here"]),
+    "an operator and another one": (
+        ["--operator", "members/operator", "--set", "operator.rank=2"],
+        ["--set operator.rank=2", "--operator takes a trained operator as it is"],
+    ),
 }
 
 

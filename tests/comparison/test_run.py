@@ -196,3 +196,16 @@ def test_one_process_at_a_time(tmp_path):
         work.run(1, lambda *what: None)
     assert [p.name for p in (tmp_path / "out").iterdir()] == [".lock"]
     assert Work(work.study, tmp_path / "out").run(1, lambda *what: None) == {}
+
+
+def test_what_another_version_left_is_told(done, tmp_path):
+    work, _ = done
+    shutil.copytree(work.out, tmp_path / "out")
+    file = next((tmp_path / "out/experiments").rglob("done.json"))
+    record = json.loads(file.read_text())
+    del record["split"]
+    file.write_text(json.dumps(record))
+    with pytest.raises(
+        FedgrowError, match="does not say 'split': another version of fedgrow wrote it; choose another --out"
+    ):
+        Work(work.study, tmp_path / "out")

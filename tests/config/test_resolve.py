@@ -329,3 +329,14 @@ def test_a_turn_of_arrays_that_there_are_not_is_refused():
     text = refusal('operator={kind: tied, turns: [["map/*", "depth*"], ["mapp/*"]]}')
     assert text.startswith("operator.turns: no array is called 'mapp/*'; there are ")
     assert " such as map/" in text
+
+
+def test_a_text_model_without_a_tokenizer_is_refused(tmp_path):
+    folder(tmp_path / "m", "bert")
+    settings = {"task": "sequence-classification", "without": "family", "model_settings": {}}
+    people = participants(str(tmp_path / "m"))
+    text = refusal(
+        "intermediate=auto", participants=people, large=shape(layers=3, width=16, ffn=24), **settings
+    )
+    assert text.startswith("participant p0: ")
+    assert "put tokenizer.json there, or name another one as participants[].tokenizer" in text

@@ -81,3 +81,34 @@ def test_any_failure_is_told(monkeypatch):
         FedgrowError, match=r"from the hub: Dataset scripts are no longer supported; check the id"
     ):
         load(plan("owner/script"), TEXT, 0)
+
+
+def saved(folder):
+    """Save a data set of two splits, as ``datasets`` does."""
+    features = datasets.Features({"text": datasets.Value("string"), "label": CLASSES})
+    table = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    datasets.DatasetDict(train=table, test=table.select([0])).save_to_disk(folder)
+    return folder
+
+
+def test_a_saved_data_set_is_read_by_its_split(tmp_path):
+    assert load(plan(saved(tmp_path / "d")), TEXT, 0).labels == ["Sports", "World"]
+    assert load(plan(tmp_path / "d", split="test"), TEXT, 0).labels == ["Sports"]
+    with pytest.raises(FedgrowError, match=r"no split 'dev'; set data\.split to one of train, test"):
+        load(plan(tmp_path / "d", split="dev"), TEXT, 0)
+
+
+def test_a_saved_table_has_no_splits(tmp_path):
+    table = saved(tmp_path / "d") / "train"
+    assert load(plan(table), TEXT, 0).texts == ["a", "b"]
+    with pytest.raises(FedgrowError, match=r"data\.split is 'test', but this data set has no splits"):
+        load(plan(table, split="test"), TEXT, 0)
+
+
+def test_a_damaged_saved_data_set_is_told(tmp_path):
+    for file in (saved(tmp_path / "d") / "train").glob("*.arrow"):
+        file.unlink()
+    with pytest.raises(
+        FedgrowError, match=r"this saved data set cannot be read \(.*check that the folder is whole"
+    ):
+        load(plan(tmp_path / "d"), TEXT, 0)

@@ -48,6 +48,13 @@ def test_a_csv_file_that_is_none(tmp_path, text, said):
     assert said in refused(csv(tmp_path, text))
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json"])
+def test_text_in_another_encoding(tmp_path, suffix):
+    file = tmp_path / f"data{suffix}"
+    file.write_bytes("text,label\ncaf\xe9,x\n".encode("latin-1"))
+    assert "(byte 0xe9 is not UTF-8); save it in UTF-8" in refused(file)
+
+
 @pytest.mark.parametrize("name", ["gone.csv", "gone.npz", "gone.parquet"])
 def test_missing_file(tmp_path, name):
     assert f"there is no such file ({tmp_path / name})" in refused(tmp_path / name)

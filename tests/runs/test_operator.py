@@ -120,3 +120,8 @@ def test_a_frozen_operator_cannot_be_trained_alone_either(tmp_path, members):
     """Growing alone with a frozen operator trains Local-LiGO only, too."""
     summary = run_tiny(tmp_path / "run", **joining(members, frozen=True), baselines=["independent"])
     assert summary["baselines"]["independent"]["metrics_mean"] == summary["grown"]["metrics_mean"]
+
+
+def test_of_a_run_folder_the_operator_in_it_is_told(members):
+    with pytest.raises(FedgrowError, match=f"{members.parent} is a run's folder; name {members} in it"):
+        resolve(tiny_plan(operator={"trained": str(members.parent)}))

@@ -63,6 +63,10 @@ def simulate(
         chosen = [] if baselines == "none" else [b.strip() for b in baselines.split(",") if b.strip()]
         changes.append(f"baselines={chosen}")
     if operator is not None:
+        if mine := next((c for c in changes if c.startswith(("operator=", "operator."))), None):
+            raise FedgrowError(
+                f"--set {mine}: --operator takes a trained operator as it is; leave one of them out"
+            )
         changes.append(f"operator={{trained: {json.dumps(str(operator.resolve()))}, frozen: true}}")
     if plan is None and not (resume and out):
         raise FedgrowError(

@@ -153,5 +153,14 @@ def _peak_memory() -> int:
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    """Return what a finished experiment left."""
-    return read_json(folder / DONE)
+    """Return what a finished piece of work left.
+
+    Raises:
+        FedgrowError: another version of fedgrow left it, or it is damaged.
+    """
+    record: dict[str, Any] = read_json(folder / DONE)
+    if missing := [name for name in ("inputs", "split") if name not in record]:
+        raise FedgrowError(
+            f"{folder / DONE} does not say {missing[0]!r}: another version of fedgrow wrote it; choose another --out"
+        )
+    return record

@@ -261,6 +261,11 @@ class ParticipantPlan(Frozen):
     )
 
     @property
+    def tokenizer_folder(self) -> str | None:
+        """The folder or hub id that its tokenizer is loaded from; None where it learns one."""
+        return self.tokenizer or (self.model if isinstance(self.model, str) else None)
+
+    @property
     def brought(self) -> list[str]:
         """The settings by which a plan says what the participant brings; a site says that itself."""
         return [name for name in ("model", "data", "prepare", "tokenizer") if getattr(self, name) is not None]

@@ -76,8 +76,8 @@ def resolve(plan: Plan) -> Plan:
         BASELINES[baseline].check(settled, family, list(shapes.values()))
     _strategy(plan)
     for entry in plan.participants:
-        if entry.tokenizer is not None:
-            load_tokenizer(entry.name, entry.tokenizer)
+        if TASKS[plan.task].reads_text and (folder := entry.tokenizer_folder) is not None:
+            load_tokenizer(entry.name, folder)
     metrics = metrics_of(plan)
     return plan.model_copy(
         update={

@@ -1,5 +1,6 @@
-"""The reader of the Hugging Face hub's data sets."""
+"""The readers of Hugging Face data sets: of the hub, and of folders that ``datasets`` has saved."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 from fedgrow.data.readers import Table
 from fedgrow.errors import FedgrowError
 
+SAVED = ("dataset_dict.json", "state.json")  # what a folder of several splits has, and one of a single table
+
 
 class Hub(Table):
-    """A data set of the hub; only the rows that are used are brought into memory."""
+    """A data set of the hub's kind; only the rows that are used are brought into memory."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -56,3 +59,27 @@ def read_hub(source: str, split: str) -> Table:
             f"data.split {split!r} gives a {type(data).__name__}, not one table; name one split"
         )
     return Hub(data)
+
+
+def read_saved(folder: Path, split: str) -> Table:
+    """Open a folder that ``save_to_disk`` wrote: its only table, or one of its splits.
+
+    Raises:
+        FedgrowError: it cannot be read, or has no such split.
+    """
+    from datasets import DatasetDict, load_from_disk
+
+    try:
+        data = load_from_disk(str(folder))
+    except Exception as error:  # of files, JSON or Arrow: they share no base
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise FedgrowError(
+            f"this saved data set cannot be read ({reason}); check that the folder is whole"
+        ) from error
+    if not isinstance(data, DatasetDict):
+        if split != "train":
+            raise FedgrowError(f"data.split is {split!r}, but this data set has no splits; leave it out")
+        return Hub(data)
+    if split not in data:
+        raise FedgrowError(f"it has no split {split!r}; set data.split to one of {', '.join(data)}")
+    return Hub(data[split])

@@ -8,7 +8,7 @@ from fedgrow.config.home import at_home
 from fedgrow.config.plan import DataPlan
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import Cells, Form
-from fedgrow.data.hub import read_hub
+from fedgrow.data.hub import SAVED, read_hub, read_saved
 from fedgrow.data.names import present
 from fedgrow.data.readers import Table, read_csv, read_digits, read_json, read_jsonl, read_npz, read_parquet
 from fedgrow.data.rows import drawn
@@ -74,6 +74,8 @@ def open_table(plan: DataPlan) -> Table:
         _no_split(plan)
         return BUNDLED[source](source)
     if path.is_dir():
+        if any((path / name).is_file() for name in SAVED):
+            return read_saved(path, plan.split)
         raise FedgrowError(f"it is a folder; name a file in it ({', '.join(READERS)})")
     if suffix in READERS:
         if not path.is_file():
@@ -98,6 +100,11 @@ def _read(suffix: str, path: Path) -> Table:
         return READERS[suffix](str(path))
     except FedgrowError:
         raise
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise FedgrowError(
+            f"it cannot be read as {suffix} (byte 0x{byte:02x} is not UTF-8); save it in UTF-8"
+        ) from error
     except Exception as error:  # the formats' libraries raise what they like at a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise FedgrowError(

@@ -17,6 +17,7 @@ from fedgrow.runs.atomic import read_json
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder, forget_sources
 from fedgrow.runs.lock import Lock
+from fedgrow.training.device import device_of
 from fedgrow.training.flops import forget_counts
 
 ENGINES = ("local", "ray")
@@ -43,6 +44,8 @@ def simulate(
     """
     if engine not in ENGINES:
         raise FedgrowError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
+    if plan is not None:
+        device_of(plan.training)
     forget()
     run = _open_or_create(plan, out, engine, resume)
     if run.state["state"] == "finished" and (run.path / "summary.json").is_file():

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from fedgrow.architectures import Family, Reading, Shape, family_of, read
+from fedgrow.architectures import Family, Reading, Shape, family_of, read, shape_of
 from fedgrow.architectures.models import load_config, load_model
 from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.folders.source import head_named
@@ -16,7 +16,9 @@ from fedgrow.growth.intermediate import smallest_intermediate
 def reading_of(folder: str) -> Reading:
     """Load a model with the head that its folder names, and read it against its table."""
     config = load_config(folder)
-    return read(load_model(folder, head_named(family_of(config), config))[0])
+    family = family_of(config)
+    shape_of(family, config)  # sizes that are none are told by their settings' names
+    return read(load_model(folder, head_named(family, config))[0])
 
 
 def describe(reading: Reading) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def trained_arrays(folder: str | Path, expected: Mapping[str, Tensor]) -> dict[s
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    if not (folder / CONFIG).is_file() and (folder / "operator" / CONFIG).is_file():
+        raise FedgrowError(f"operator.trained: {folder} is a run's folder; name {folder / 'operator'} in it")
     try:
         config = read_json(folder / CONFIG)
         OperatorPlan(**config["operator"])

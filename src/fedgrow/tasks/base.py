@@ -104,6 +104,7 @@ class Task(ABC):
     form: ClassVar[Form]
     metrics: ClassVar[tuple[str, ...]]
     higher_is_better: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = True
 
     @abstractmethod
     def codec(self, given: Given) -> Codec:

@@ -24,6 +24,7 @@ class ImageClassification(Classification):
 
     name = "image-classification"
     form = LabelledImages()
+    reads_text = False
 
     def codec(self, given: Given) -> Codec:
         """Use the image processor beside the model, or one of the data's own size for a model made in the run."""

@@ -25,12 +25,19 @@ def load_for(folder: str | Path, task: Task, codec: Codec, *, seed: int) -> tupl
         The model, and the names of newly made tensors.
 
     Raises:
-        FedgrowError: the model cannot be loaded, or its vocabulary is smaller than the tokenizer's.
+        FedgrowError: the model cannot be loaded, holds values that are not finite, or its vocabulary is smaller than the
+            tokenizer's.
     """
     values = codec.config_values()
     given = {k: v for k, v in values.items() if k in FROM_DATA and v is not None}
     model, fresh = load_model(folder, task.name, seed=seed, **given)
     config: Any = model.config
+    config.problem_type = None  # each task has one loss; a model may have been trained for another
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise FedgrowError(
+                f"model {str(folder)!r}: tensor {name} holds values that are not finite; give one without them"
+            )
     size = values.get("vocab_size")
     if size is not None and size > config.vocab_size:
         raise FedgrowError(

@@ -20,7 +20,7 @@ def tokenizer_for(participant: ParticipantPlan, texts: Sequence[str], vocabulary
     Raises:
         FedgrowError: a named tokenizer, or that of a model folder, cannot be loaded.
     """
-    folder = participant.tokenizer or (participant.model if isinstance(participant.model, str) else None)
+    folder = participant.tokenizer_folder
     return learn(texts, vocabulary) if folder is None else load_tokenizer(participant.name, folder)
 
 
