@@ -6,6 +6,7 @@ from fedgrow.architectures import Shape
 from fedgrow.config.load import load_plan, shipped_plans
 from fedgrow.config.resolve import resolve
 from tests.architectures.folders import folder
+from tests.tasks.making import tokenizer
 
 
 def test_they_are_all_known_here():
@@ -35,7 +36,7 @@ def test_gpt2_resolves_with_an_intermediate_shape_that_holds_all():
 
 def test_text_bert_resolves_on_local_models(tmp_path):
     for name in ("tiny", "small", "medium"):
-        folder(tmp_path / name, "bert-body")
+        tokenizer(folder(tmp_path / name, "bert-body")[1])
     plan = resolve(load_plan("text-bert", [f"paths.{n}={tmp_path / n}" for n in ("tiny", "small", "medium")]))
     assert (plan.family, plan.intermediate.width % 8) == ("bert", 0)
     assert plan.participants[0].model == str(tmp_path / "tiny")

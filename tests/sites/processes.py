@@ -54,8 +54,12 @@ class Processes:
         self._good("server", "plan.yaml", "--out", out, "--port", str(port), "--prepare")
         shutil.copy(self.folder / out / "coordinator/certificates/ca.crt", self.folder / "ca.crt")
         for name in SHAPES:
-            key = self._good("join", f"{name}.yaml", "--key").strip()
-            self._good("invite", name, "--key", key, "--out", out)
+            self.invite(name, out=out)
+
+    def invite(self, name, *options, out="coordinator"):
+        """Have a site make its key, unless it has one, and invite it."""
+        key = self._good("join", f"{name}.yaml", "--key").strip()
+        self._good("invite", name, "--key", key, "--out", out, *options)
 
     def _good(self, *arguments):
         done = self.run(*arguments)

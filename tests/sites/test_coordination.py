@@ -6,7 +6,7 @@ import pytest
 
 from fedgrow.config.load import load_plan
 from fedgrow.errors import FedgrowError
-from fedgrow.sites.certificates import make_certificates, make_key
+from fedgrow.sites.certificates import make_certificates, make_key, read_public_key
 from fedgrow.sites.coordination import Coordination, digest_of, plan_text
 from fedgrow.sites.status import status_of
 from tests.sites.making import write_all
@@ -109,8 +109,23 @@ def test_a_site_is_invited_once_by_one_key_of_its_own(folder):
         at.invite("eve", bob)
     with pytest.raises(FedgrowError, match="this key is ada's already"):
         at.invite("bob", ada)
-    with pytest.raises(FedgrowError, match="ada has another key already"):
+    with pytest.raises(FedgrowError, match=r"ada has another key already.* --replace takes this one instead"):
         at.invite("ada", bob)
+
+
+def test_a_key_that_was_lost_is_replaced_and_never_taken_again(folder):
+    at = create(folder)
+    first, second, third = (make_key(folder / name) for name in ("one", "two", "three"))
+    at.invite("ada", first)
+    at.invite("bob", third)
+    at.invite("ada", second, replace=True)
+    assert at.keys()["ada"] == read_public_key(second)
+    for name in ("ada", "bob", "cyd"):
+        with pytest.raises(FedgrowError, match="this key was replaced before; have the site make a new one"):
+            at.invite(name, first, replace=True)
+    with pytest.raises(FedgrowError, match="this key is bob's already"):
+        at.invite("ada", third, replace=True)
+    assert at.keys()["ada"] == read_public_key(second)
 
 
 def test_certificates_may_be_brought(folder):

@@ -22,7 +22,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
-    """A whole federation in which the SuperLink, a site with its SuperNode, and the coordinator are killed on the way."""
+    """A whole federation in which the SuperLink, a site with its SuperNode, and the coordinator are killed on the way.
+
+    The site loses its key, too, and is invited with another one.
+    """
     if sys.platform != "linux":
         pytest.skip("children are found in /proc")
     folder = tmp_path_factory.mktemp("federation")
@@ -35,10 +38,13 @@ def federation(tmp_path_factory):
         processes.start("server", *serve)
         for name in SHAPES:
             processes.start(name, "join", f"{name}.yaml", "--yes")
-        rounds = folder / "coordinator" / "rounds"
+        rounds, events = (folder / "coordinator" / name for name in ("rounds", "events.jsonl"))
         wait_for((rounds / "0001").exists, processes)
         processes.kill("bob")  # its SuperNode has to end with it
+        (folder / "site-bob" / "private" / "key").unlink()
+        processes.invite("bob", "--replace")
         processes.start("bob", "join", "bob.yaml", "--yes")
+        wait_for(lambda: "the key of bob was replaced" in events.read_text(), processes)
         for child in children_of(processes.all["server"]):
             os.kill(child, signal.SIGKILL)  # the SuperLink
         wait_for((rounds / "0002").exists, processes)

@@ -1,23 +1,25 @@
 """A real SuperLink behind its guard, and those who have no business there."""
 
 import http.server
+import math
 import socket
 import ssl
 import stat
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from fedgrow.config.load import load_plan
-from fedgrow.errors import FedgrowError
 from fedgrow.sites import clock
 from fedgrow.sites.certificates import make_certificates, make_key, read_public_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.coordination import Coordination
 from fedgrow.sites.coordinator import SUPERLINK, Coordinator
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, superlink_arguments, supernode_arguments
+from fedgrow.sites.grid import LinkLost
 from fedgrow.sites.guarded_superlink import MOST
 from fedgrow.sites.join import SUPERNODE
 from tests.sites.making import write_all
@@ -89,12 +91,25 @@ def test_the_coordinator_registers_invited_keys_once(link, coordinator, monkeypa
     assert coordinator.nodes == nodes
 
 
-def test_a_key_that_was_not_invited_is_nobodys(link, coordinator, monkeypatch):
+def test_a_key_that_was_replaced_is_let_go_of(link, coordinator, monkeypatch):
     at = link[0]
-    monkeypatch.setattr(at, "keys", lambda: {"eve": read_public_key(own(at, "eve"))})
-    coordinator.control.register("eve", read_public_key(own(at, "another")))
-    with pytest.raises(FedgrowError, match=r"eve: Flower has another key for it .*/superlink\.db"):
-        coordinator._register_all()
+    for name in at.plan.names:
+        at.invite(name, own(at, name))
+    coordinator._register_all()
+    before = dict(coordinator.nodes)
+    monkeypatch.undo()  # of _alive
+    monkeypatch.setattr(coordinator, "child", SimpleNamespace(running=lambda: True))
+    coordinator._alive()
+    at.invite("bob", own(at, "bob's next"), replace=True)
+    coordinator._looked = -math.inf
+    with pytest.raises(LinkLost, match="the key of bob was replaced"):
+        coordinator._alive()
+    coordinator._looked = -math.inf
+    coordinator._register_all()
+    assert {name for name in before if before[name] != coordinator.nodes[name]} == {"bob"}
+    keys = {name: node.public_key for name, node in coordinator.control.nodes().items()}
+    assert keys["bob"] == read_public_key(own(at, "bob's next"))
+    coordinator._alive()
 
 
 def own(at, name: str) -> str:

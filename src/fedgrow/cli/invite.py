@@ -16,6 +16,9 @@ def invite(
         str, typer.Option(help="The site's public key, as `fedgrow join` prints it, or a file that holds it.")
     ],
     out: Annotated[Path, typer.Option(help="The coordinator's folder.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Instead of its key so far, which was lost or stolen.")
+    ] = False,
 ) -> None:
     """Add a site's key to a federation, and say what the site needs.
 
@@ -29,7 +32,7 @@ def invite(
         text = file.read_text("utf-8") if len(key) < 1024 and file.is_file() else key
     except (OSError, UnicodeDecodeError) as error:
         raise FedgrowError(f"--key {key}: it cannot be read ({error})") from None
-    at.invite(name, text)
+    at.invite(name, text, replace=replace)
     print(
         f"{name} is invited. Give the site, by a way that nobody can change on the way:\n"
         f"  {at.certificates / 'ca.crt'}\n"

@@ -12,7 +12,7 @@ from pydantic import Field
 from fedgrow.config.plan import NAME, Frozen, Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import read_record, read_text, write_json, write_text
+from fedgrow.runs.atomic import append_line, read_record, read_text, write_json, write_text
 from fedgrow.runs.folder import RunFolder, digest_of
 from fedgrow.sites.certificates import check_names, make_certificates, read_public_key, write_private
 
@@ -22,6 +22,7 @@ __all__ = ["NAME", "Coordination", "digest_of", "plan_text"]
 CERTIFICATES = ("ca.crt", "server.crt", "server.key")
 HOSTS = ("127.0.0.1", "0.0.0.0")  # the coordinator itself calls 127.0.0.1
 SHOWN = "shown.json"
+REPLACED = "replaced"  # keys that are nobody's any more, a line each
 
 
 class Record(Frozen):
@@ -37,8 +38,8 @@ class Coordination:
     """A coordinator's folder: an ordinary run folder, with ``coordinator/`` for what only it has.
 
     Layout of ``coordinator/``: ``coordinator.json`` (experiment, address), ``shown.json`` (the plan, to the byte as sites
-    are shown it), ``certificates/`` (``ca.crt`` is for the sites), ``sites/NAME.pub``, ``private/`` (secret, Flower's
-    database and logs), ``status.json``.
+    are shown it), ``certificates/`` (``ca.crt`` is for the sites), ``sites/NAME.pub`` and ``sites/replaced`` (keys),
+    ``private/`` (secret, Flower's database and logs), ``status.json``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -165,11 +166,17 @@ class Coordination:
             for path in sorted((self.folder / "sites").glob("*.pub"))
         }
 
-    def invite(self, name: str, key: str) -> None:
+    def invite(self, name: str, key: str, *, replace: bool = False) -> None:
         """Add a site's public key.
 
+        Args:
+            name: the site's name in the plan.
+            key: its public key, one line.
+            replace: take it instead of the one that is there, which was lost or stolen.
+
         Raises:
-            FedgrowError: the plan has no such participant, the key is none, or another one is there already.
+            FedgrowError: the plan has no such participant, the key is none, was replaced before, or another one is there
+                already.
         """
         if name not in self.plan.names:
             raise FedgrowError(
@@ -179,12 +186,17 @@ class Coordination:
         for other, known in self.keys().items():
             if other != name and known == new:
                 raise FedgrowError(f"this key is {other}'s already; every site has a key of its own")
-            if other == name and known != new:
+            if other == name and known != new and not replace:
                 raise FedgrowError(
-                    f"{name} has another key already; a site that lost its key needs a new federation, for Flower binds "
-                    f"a site's identity to it"
+                    f"{name} has another key already; if that was lost or stolen, --replace takes this one instead"
                 )
-        write_text(self.folder / "sites" / f"{name}.pub", key.strip() + "\n")
+        place, before = self.folder / "sites" / f"{name}.pub", self.folder / "sites" / REPLACED
+        past = before.read_text("utf-8").splitlines() if before.is_file() else []
+        if any(read_public_key(line) == new for line in past):
+            raise FedgrowError("this key was replaced before; have the site make a new one")
+        if place.is_file() and self.keys()[name] != new:
+            append_line(before, place.read_text("utf-8").strip(), to_disk=True)
+        write_text(place, key.strip() + "\n")
 
 
 def _check_whole(certificates: Path) -> None:

@@ -56,6 +56,7 @@ class Coordinator:
         self.control: Control | None = None
         self.nodes: dict[str, int] = {}
         self.seen: dict[str, str] = {}
+        self._keys: dict[str, bytes] = {}  # as they are registered
         self._looked = 0.0
 
     def carry_out(self) -> None:
@@ -163,10 +164,11 @@ class Coordinator:
         """Register the keys of the sites, waiting for those that are not invited yet.
 
         Raises:
-            FedgrowError: some are not invited within the plan's patience, or another key is registered for one.
+            FedgrowError: some are not invited within the plan's patience.
         """
         end = monotonic() + self.at.plan.faults.patience
         told: set[str] = set()
+        self._keys = {}
         while True:
             self._alive()
             known = self._registered()
@@ -185,21 +187,19 @@ class Coordinator:
             sleep(1.0)
 
     def _registered(self) -> dict[str, int]:
-        """Return the node of every invited site, registering those that are not yet."""
+        """Return the node of every invited site, registering those that are not yet; a key that was replaced is let go."""
         assert self.control is not None
-        found, nodes = self.control.nodes(), dict[str, int]()
-        for name, key in self.at.keys().items():
-            if name not in found:
-                nodes[name] = self.control.register(name, key)
-                emit(self.run.path, "registered", name=name)
-            elif found[name].public_key == key:
-                nodes[name] = int(found[name].node_id)
-            else:
-                raise FedgrowError(
-                    f"{name}: Flower has another key for it than the one that was invited, so somebody else would be "
-                    f"{name}; remove {self.at.private}/superlink.db, and go on with `fedgrow server --resume`: "
-                    "it registers the invited keys anew"
-                )
+        found, nodes, self._keys = self.control.nodes(), dict[str, int](), self.at.keys()
+        for name, key in self._keys.items():
+            known = found.get(name)
+            if known is not None and known.public_key == key:
+                nodes[name] = int(known.node_id)
+                continue
+            if known is not None:
+                self.control.unregister(int(known.node_id))
+                emit(self.run.path, "unregistered", name=name)
+            nodes[name] = self.control.register(name, key)
+            emit(self.run.path, "registered", name=name)
         return nodes
 
     def _introduce(self, federation: Federation, sites: SiteGrid) -> None:
@@ -249,7 +249,7 @@ class Coordinator:
         """Say how things stand, from time to time.
 
         Raises:
-            LinkLost: the SuperLink has ended.
+            LinkLost: the SuperLink has ended, or a site's key was replaced, so that its node is another one.
         """
         assert self.child is not None
         if not self.child.running():
@@ -257,6 +257,9 @@ class Coordinator:
         if monotonic() - self._looked > STATUS_EVERY:
             self._looked = monotonic()
             self._status()
+            for name, key in self.at.keys().items():
+                if self._keys.get(name, key) != key:
+                    raise LinkLost(f"the key of {name} was replaced")
 
     def _status(self) -> None:
         """Write ``status.json``: who is there, and who was last seen when."""

@@ -17,7 +17,13 @@ import httpx
 from flwr.app import Context, Message
 from flwr.cli.build import build_fab_from_files
 from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
-from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    StopRunRequest,
+    UnregisterNodeRequest,
+)
 from flwr.proto.fab_pb2 import Fab as ProtoFab
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node, NodeInfo
@@ -141,6 +147,10 @@ class Control:
         """Register a site's key and return its node."""
         request = RegisterNodeRequest(public_key=public_key, name=name)
         return int(self._client.RegisterNode(request).node_id)
+
+    def unregister(self, node: int) -> None:
+        """Let a site's key in no more."""
+        self._client.UnregisterNode(UnregisterNodeRequest(node_id=node))
 
     def start_run(self) -> int:
         """Start a run and return its number."""
