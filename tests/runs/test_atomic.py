@@ -103,19 +103,25 @@ def test_what_a_broken_fill_left_is_cleared_by_the_next(tmp_path):
     assert listing(tmp_path) == ["folder", "two"]
 
 
-@pytest.fixture(params=["folder", "mount point"])
+@pytest.fixture(params=["folder", "mount point", "bind mount"])
 def place(tmp_path, monkeypatch, request):
     """Return the place of a folder, which may be there as a mount point that cannot be moved."""
-    place, move = tmp_path / "folder", Path.replace
+    (tmp_path / "up per").mkdir()
+    place, move = tmp_path / "up per" / "folder", Path.replace
 
     def replace(source, target):
         if place in (source, target):
             raise OSError("it is mounted")
         return move(source, target)
 
-    if request.param == "mount point":
+    if request.param != "folder":
         place.mkdir()
-        monkeypatch.setattr(atomic.os.path, "ismount", lambda path: path == place)
+        if request.param == "mount point":
+            monkeypatch.setattr(atomic.os.path, "ismount", lambda path: path == place)
+        else:
+            escaped = str(place).replace(" ", "\\040")
+            (tmp_path / "mounts").write_text(f"1 0 8:1 / / rw - ext4\n2 1 8:1 /data {escaped} rw - ext4\n")
+            monkeypatch.setattr(atomic, "MOUNTS", tmp_path / "mounts")
         monkeypatch.setattr(Path, "replace", replace)
     return place
 

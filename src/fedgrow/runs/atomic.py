@@ -21,6 +21,7 @@ from fedgrow.errors import FedgrowError
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+MOUNTS = Path("/proc/self/mountinfo")  # on Linux; the fifth word of a line is where
 MEND = "restore the file, or begin anew in another folder"
 
 
@@ -154,7 +155,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     A link is followed. A mount point cannot be moved; there the folder is filled inside, and what it holds is moved.
     """
     place = path.resolve()
-    beside = place if os.path.ismount(place) else place.parent
+    beside = place if _is_mounted(place) else place.parent
     part, old = (beside / f".{place.name}.{end}" for end in ("part", "old"))
     for left in (part, old):
         shutil.rmtree(left, ignore_errors=True)
@@ -169,6 +170,17 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         raise
     for left in (part, old):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_mounted(place: Path) -> bool:
+    """Tell whether a folder is a mount point; one from the same file system is told by Linux's list of them alone."""
+    escaped = str(place)
+    for character in "\\ \t\n":
+        escaped = escaped.replace(character, f"\\{ord(character):03o}")
+    with suppress(OSError, UnicodeDecodeError):
+        if any(line.split()[4] == escaped for line in MOUNTS.read_text("utf-8").splitlines()):
+            return True
+    return os.path.ismount(place)
 
 
 def _moves(place: Path, part: Path, old: Path) -> list[tuple[Path, Path]]:
