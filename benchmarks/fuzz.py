@@ -36,6 +36,7 @@ from fedgrow.config.resolve import resolve
 from fedgrow.config.site import load_site
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN, Contract
+from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.wire import become_server, from_bytes, to_bytes
 from fedgrow.federated.client_app import SiteError
 from fedgrow.sites.coordination import digest_of, plan_text
@@ -182,7 +183,7 @@ class Fuzz:
             ("evaluate.grow", {"server-round": 1}, start),
         ):
             content = RecordDict({"arrays": arrays, "config": ConfigRecord(config)})
-            made.append(Message(content, 1001, kind, group_id=str(config["server-round"])))
+            made.append(Message(packed(content), 1001, kind, group_id=str(config["server-round"])))
         site = Site(load_site(self.folder / "ada.yaml"), lambda *_: True)
         self.answers = [to_bytes(site.answer(message)) for message in made]
         self.experiment = self.folder / "site-ada" / "experiments" / "tiny-1"
@@ -250,6 +251,7 @@ class Fuzz:
         before = _files(self.experiment.parent)
         try:
             reply = site.answer(message)
+            reply.content = unpacked(reply.content)
             self.contract.check(message.metadata.message_type, reply)
         except SiteError:
             pass
@@ -267,6 +269,7 @@ class Fuzz:
         except Exception:
             return
         with contextlib.suppress(FedgrowError):
+            reply.content = unpacked(reply.content)
             self.contract.check(kind, reply)
 
     def checkpoints(self, draw: random.Random) -> None:

@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from fedgrow.config.plan import FaultsPlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import GROW, Contract
+from fedgrow.exchange.packing import packed
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import LOST, become_server, error_reply
 from fedgrow.federated import collect
@@ -32,7 +33,7 @@ class Faulty(Grid):
     """Answers as each site's script says, one word a message.
 
     They are ok, silent, slow, restarted (its node was, and knows nothing of the message), lost (Flower says so), error,
-    wrong, stale, someone else, infinite.
+    wrong, stale, someone else, infinite, not packed.
     """
 
     def __init__(self, scripts: dict[int, list[str]], away: dict[int, int] | None = None) -> None:
@@ -93,7 +94,7 @@ def reply(message: Message, node: int, word: str) -> Message:
             "arrays": to_record({"map/U": np.full(shape, value, "float32")}),
         }
     )
-    answer = Message(content, reply_to=message)
+    answer = Message(content if word == "not packed" else packed(content), reply_to=message)
     if word == "stale":
         answer.metadata.__dict__["_group_id"] = "1"
     return answer
@@ -130,7 +131,7 @@ def test_all_answer_and_are_asked_once():
     assert told == [("answered", 0), ("answered", 1), ("answered", 2)]
 
 
-@pytest.mark.parametrize("fault", ["error", "wrong", "infinite", "stale", "someone else"])
+@pytest.mark.parametrize("fault", ["error", "wrong", "infinite", "stale", "someone else", "not packed"])
 @pytest.mark.parametrize("mode", ["strict", "quorum"])
 def test_what_cannot_be_taken_is_refused_and_asked_for_again(fault, mode):
     grid = Faulty(scripts(bob=[fault, fault]))
@@ -183,6 +184,7 @@ def test_strict_asks_the_silent_again_before_it_gives_up():
 @pytest.mark.parametrize(
     ("fault", "tries", "why"),
     [
+        ("not packed", 5, r"arrays \['map/U'\] are not packed"),
         ("wrong", 5, r"array 'map/U' is .*\(3, 2\)"),
         ("error", 50, r"the site could not answer \(code 2\)"),
     ],

@@ -10,6 +10,7 @@ from fedgrow.config.load import load_plan
 from fedgrow.config.resolve import resolve
 from fedgrow.config.site import load_site
 from fedgrow.exchange.contract import PLAN
+from fedgrow.exchange.packing import packed
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server
 from fedgrow.methods.dual_ligo import global_start
@@ -40,7 +41,7 @@ def message(
     content = RecordDict(
         {"arrays": arrays or ArrayRecord(), "config": ConfigRecord(config or {"server-round": 0})}
     )
-    return Message(content, 1001, kind, group_id="0")
+    return Message(packed(content), 1001, kind, group_id="0")
 
 
 def start(folder, more: float = 0.0) -> ArrayRecord:

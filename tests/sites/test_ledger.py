@@ -7,6 +7,7 @@ import pytest
 from flwr.app import Message, MetricRecord, RecordDict
 
 from fedgrow.errors import FedgrowError
+from fedgrow.exchange.packing import packed
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server, error_reply, to_bytes
 from fedgrow.sites.audit import audited, in_words
@@ -18,7 +19,7 @@ def reply(value: float) -> Message:
     request = Message(RecordDict(), 1001, "train.grow", group_id="1")
     content = RecordDict({"metrics": MetricRecord({"loss": value, "participant": 0})})
     content["arrays"] = to_record({"map/U": np.full((3, 2), value, "float32")})
-    return Message(content, reply_to=request)
+    return Message(packed(content), reply_to=request)
 
 
 @pytest.fixture

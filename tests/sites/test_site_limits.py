@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from fedgrow.exchange.packing import unpacked
 from fedgrow.exchange.records import from_record
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError
@@ -80,9 +81,9 @@ def test_a_round_is_answered_again_with_the_same_arrays_only(folder):
     two = site(folder)  # begun again
     two.answer(shown(folder, run=8))
     again = two.answer(message("train.grow", 8, config, start(folder)))
-    assert from_record(again.content["arrays"]).keys() == from_record(first.content["arrays"]).keys()
-    for name, array in from_record(first.content["arrays"]).items():
-        assert array.equal(from_record(again.content["arrays"])[name])
+    arrays, same = (from_record(unpacked(answer.content)["arrays"]) for answer in (first, again))
+    assert arrays.keys() == same.keys() == start(folder).keys()
+    assert all(array.equal(same[name]) for name, array in arrays.items())
     with pytest.raises(SiteError):
         two.answer(message("train.grow", 8, config, start(folder, 0.5)))
     assert "round 1 was asked for before, with other arrays" in str(two.refused)

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedgrow.config.plan import FaultsPlan
 from fedgrow.errors import ContractError, FedgrowError
 from fedgrow.exchange.contract import Contract
+from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.wire import LOST
 
-POLL = 0.2  # seconds between looks for answers
+POLL = 0.2  # seconds between looks for answers, at first
+POLL_MOST = 1.0  # and when the last one was a while ago: every look is a call for every site
 LOOK_EVERY = 1.0  # seconds between looks for who is there
 AGAIN_AFTER = 5.0  # seconds until a site is asked again whose answer was refused; then twice as many
 AGAIN_MOST = 1800.0  # and so on, up to these
@@ -115,14 +117,13 @@ class Collector:
                         f"{self._refused(asked, answers)}; "
                         "go on with `fedgrow server --resume` when they are there"
                     )
-                sleep(POLL)
+                sleep(min(POLL + (monotonic() - heard) / 20, max(POLL, POLL_MOST)))
         return [answers[index] for index in sorted(answers)]
 
     def _ask(self, entry: Asked, now: float, since: str) -> None:
         message, strict = entry.message, self.plan.mode == "strict"
-        content = RecordDict(dict(message.content.items()))
         again = Message(
-            content,
+            packed(message.content),
             message.metadata.dst_node_id,
             message.metadata.message_type,
             ttl=self.plan.patience if strict else 2 * self.plan.deadline + 600.0,
@@ -176,6 +177,7 @@ class Collector:
         asked, answered = (m.metadata.group_id for m in (request, reply))
         if asked != answered:
             raise FedgrowError(f"an answer of round {answered or 'none'}, expected {asked}")
+        reply.content = unpacked(reply.content)
         reply.content = self.contracts[index].check(request.metadata.message_type, reply)
         self.read(index, request, reply)
         return reply

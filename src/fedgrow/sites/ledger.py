@@ -10,6 +10,7 @@ from flwr.app import Message
 
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN
+from fedgrow.exchange.packing import unpacked
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.runs.atomic import append_line
 
@@ -36,7 +37,7 @@ class Ledger:
         self.last: str = next((line["to"] for line in reversed(lines) if _answers(line)), "")
 
     def enter(self, reply: Message, server_round: int) -> dict[str, Any]:
-        """Enter a message that is about to leave.
+        """Enter a message, packed as it is about to leave.
 
         Raises:
             FedgrowError: it cannot be written.
@@ -54,7 +55,7 @@ class Ledger:
         if reply.has_error():
             entry |= {"error": reply.error.reason}
         else:
-            content = reply.content
+            content = unpacked(reply.content)
             entry |= {
                 "arrays": {
                     name: [array.dtype, list(array.shape)]

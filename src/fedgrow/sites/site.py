@@ -4,6 +4,7 @@ Nothing that the coordinator sends is run: a message is one of a fixed list of t
 that a user wrote, and its arrays are read into the shapes that follow from that plan.
 """
 
+import copy
 import re
 import shutil
 import time
@@ -23,6 +24,7 @@ from fedgrow.config.shown import read_shown
 from fedgrow.config.site import SitePlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, SAVE, WEIGHT, Contract
+from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError, participant, write_log_at
 from fedgrow.federated.client_app import app as client_app
@@ -105,6 +107,8 @@ class Site:
         """
         kind, round_ = message.metadata.message_type, _round(message)
         try:
+            message = copy.copy(message)
+            message.content = unpacked(message.content)
             if kind == PLAN:
                 experiment = self._take_up(message)
             else:
@@ -121,16 +125,17 @@ class Site:
             self._participant(experiment).watch = self._watch
             reply = client_app(message, self._context(message, experiment))  # behind the contract
         ledger = self._ledger(experiment.ledger)
+        leaving = Message(packed(reply.content), reply_to=message)
         try:
-            self.limits.check_bytes(self._left() + len(to_bytes(reply)))
+            self.limits.check_bytes(self._left() + len(to_bytes(leaving)))
         except Refused as error:
             self._note(error)
             raise SiteError("see site.log in the site's folder") from None
-        line = ledger.enter(reply, round_)
+        line = ledger.enter(leaving, round_)
         emit(experiment.run.path, "left", to=kind, round=round_, bytes=line["bytes"])
         self.saved = ledger.last == SAVE
         self.ended |= kind == END
-        return reply
+        return leaving
 
     # the plan, and what it may ask for
 
