@@ -8,7 +8,7 @@ from fedgrow.config.load import load_plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN
-from fedgrow.exchange.packing import unpacked
+from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError
@@ -128,7 +128,10 @@ def test_a_site_that_was_away_before_the_first_round_takes_part_in_the_next(fold
     one.answer(shown(folder, faults={"mode": "quorum"}, **changes))
     start = to_record(global_start(resolve(load_plan(folder / "plan.yaml")), families()["vit"]))
     late = one.answer(message("train.grow", config={"server-round": 2}, arrays=start))
-    assert set(unpacked(late.content)["arrays"]) == set(start)
+    arrays = unpacked(late.content)
+    assert set(arrays["arrays"]) == set(start)
+    again = packed(arrays)["arrays"]["packed"]
+    assert late.content["arrays"]["packed"].data == again.data  # and no byte more
     own = folder / "site-ada" / "experiments" / "tiny-1" / "participants" / "ada" / "private"
     assert (own / "small" / "prepared.json").is_file()
     kept = [path.stem for path in sorted((own / "state").iterdir())]
