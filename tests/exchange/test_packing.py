@@ -64,6 +64,10 @@ def bytes_of(data: bytes) -> Array:
     return Array(np.frombuffer(data, np.uint8))
 
 
+def longer(array: Array) -> Array:
+    return Array(array.dtype, array.shape, array.stype, array.data + b"Ann")
+
+
 @pytest.mark.parametrize(
     ("record", "said"),
     [
@@ -74,6 +78,8 @@ def bytes_of(data: bytes) -> Array:
         (ArrayRecord({PACKED: bytes_of(b"no tensors")}), "are no arrays"),
         (ArrayRecord({PACKED: bytes_of(save(ARRAYS)[:-1])}), "are no arrays"),
         (ArrayRecord({PACKED: bytes_of(save(ARRAYS) + b"x")}), "are no arrays"),
+        (ArrayRecord({PACKED: bytes_of(save(ARRAYS, metadata={"name": "Ann"}))}), "hold more than names"),
+        (ArrayRecord({PACKED: longer(bytes_of(save(ARRAYS)))}), "hold more than names"),
         (ArrayRecord({PACKED: Array("uint8", (3,), "numpy.ndarray", b"abc")}), "are no arrays"),
     ],
 )

@@ -22,7 +22,7 @@ def unpacked(content: RecordDict) -> RecordDict:
     """Return a content as it was before it was packed.
 
     Raises:
-        ContractError: it was not packed, or what was packed is damaged.
+        ContractError: it was not packed, what was packed is damaged, or it holds a byte besides the arrays.
     """
     return RecordDict(
         {name: _unpacked(r) if isinstance(r, ArrayRecord) else r for name, r in content.items()}
@@ -45,7 +45,10 @@ def _unpacked(record: ArrayRecord) -> ArrayRecord:
         data = record[PACKED].numpy()
         if data.dtype != np.uint8 or data.ndim != 1:
             raise ContractError(f"packed arrays are {data.dtype}{data.shape}, not bytes")
-        return to_record(load(data.tobytes()))
+        found = to_record(load(data.tobytes()))
+        if _packed(found)[PACKED].data != record[PACKED].data:
+            raise ContractError("packed arrays hold more than names, types, shapes and values")
+        return found
     except ContractError:
         raise
     except Exception as error:  # NumPy's and safetensors' readers raise what they like at damaged bytes
