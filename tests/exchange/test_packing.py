@@ -25,6 +25,7 @@ def content(record: ArrayRecord) -> RecordDict:
 def test_what_is_packed_comes_out_the_same():
     there = packed(content(to_record(ARRAYS)))
     assert list(there["arrays"]) == [PACKED]
+    assert there["arrays"][PACKED].numpy().tobytes() == save(ARRAYS)  # no metadata, and nothing else
     assert there["config"]["server-round"] == 3
     back = unpacked(there)
     assert list(back["arrays"]) == sorted(ARRAYS)
