@@ -6,6 +6,7 @@ import torch
 from fedgrow.config.plan import CompressionPlan
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import COMPRESSIONS, compress, compression_of, restore
+from fedgrow.exchange.compression.int4 import Int4
 from fedgrow.exchange.compression.int8 import Int8
 from fedgrow.exchange.contract import ARRAYS, EVALUATE, GROW, METRICS, SAVE, WEIGHT
 from fedgrow.exchange.records import from_record
@@ -46,6 +47,17 @@ def test_the_size_is_known_before(kind, shape):
     array, compression = change(0, *shape), COMPRESSIONS[kind]()
     written = sum(part.nbytes for part in compression.encode(array).values())
     assert compression.size(array.numel()) == written
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (7, 5), (1,), (0,)])
+def test_int4_writes_two_numbers_in_a_byte(shape):
+    array = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    parts = Int4().encode(array)
+    assert (parts[""].dtype, parts[""].numel()) == (torch.uint8, (array.numel() + 1) // 2)
+    read = Int4().decode(parts, array.shape)
+    assert (read - array).abs().le(parts["scale"] / 2 * 1.001).all()
+    whole = torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0])
+    assert torch.equal(Int4().decode(Int4().encode(whole), whole.shape), whole)
 
 
 def test_the_largest_travel_in_order():
@@ -135,7 +147,7 @@ def test_a_stopped_run_goes_on_to_the_same_operator(tmp_path):
     assert whole["exchange"]["bytes_down"] < plain["exchange"]["bytes_down"]
 
 
-@pytest.mark.parametrize("down", ["float16", "bfloat16", "int8"])
+@pytest.mark.parametrize("down", ["float16", "bfloat16", "int8", "int4"])
 def test_what_is_given_to_train_on_is_smaller_too(tmp_path, down):
     """Only that: the operator that is evaluated and saved comes as it is. Rounding on the way is not added to it."""
     given: dict[str, list] = {}
@@ -161,12 +173,12 @@ def test_what_is_given_to_train_on_is_smaller_too(tmp_path, down):
     start = global_operator(folder.plan, folder.family).initial()
     first, second = given[GROW][0], given[GROW][-1]
     assert {a.dtype for a in first.values()} == {a.dtype for a in second.values()} <= {
-        torch.int8, torch.float16, torch.uint16, torch.float32,
+        torch.uint8, torch.int8, torch.float16, torch.uint16, torch.float32,
     }  # fmt: skip
     assert sum(a.nbytes for a in second.values()) < 0.6 * sum(a.nbytes for a in operator.values())
     held, read = given[EVALUATE][0], restore(rounding, second, start)
     assert all(torch.equal(a, start[name]) for name, a in restore(rounding, first, start).items())
-    steps = {"float16": 2**-11, "bfloat16": 2**-8, "int8": 1 / 254}
+    steps = {"float16": 2**-11, "bfloat16": 2**-8, "int8": 1 / 254, "int4": 1 / 14}
     for name, array in held.items():
         most = float((array - start[name]).abs().max())
         assert torch.allclose(read[name], array, rtol=0, atol=steps[down] * most * 1.01 + 1e-6)

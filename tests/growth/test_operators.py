@@ -122,7 +122,17 @@ def test_another_rate_for_every_part(name, kind):
     made = operator(kind, stage_of(name), residual=2)
     rates = {made.learning_rate(n) for n in made.initial() if n.startswith("depth.")}
     assert rates == {1e-3}
-    assert made.learning_rate("residual/x/U") == 0.2 / made.stage.target.width
+    width = made.stage.target.width
+    assert made.learning_rate("residual/x/U") == pytest.approx(0.32 / (2 * width) ** 0.5)
+    assert made.learning_rate("residual/x/V") == made.learning_rate("residual/x/b") == 0.2 / width
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_given_rate_is_of_the_maps_and_the_others_keep_their_proportion(kind):
+    made = operator(kind, STAGE, residual=2)
+    given = 3 * made.width_learning_rate()
+    for name in made.initial():
+        assert made.learning_rate(name, given) == pytest.approx(3 * made.learning_rate(name)), name
 
 
 @pytest.mark.parametrize("kind", DENSE_KINDS)

@@ -5,6 +5,7 @@ import torch
 from torch.func import functional_call
 
 from fedgrow.architectures import Shape, families, read
+from fedgrow.architectures.axes import STRUCTURAL_AXES
 from fedgrow.growth import OPERATORS, Applied, grow, stack
 from tests import tiny, zoo
 from tests.growth.growing import (
@@ -38,7 +39,7 @@ def with_up(operator):
     """Give an operator's residual term something to add."""
     arrays = {
         n: a + 0.1 * torch.randn(a.shape, generator=torch.Generator().manual_seed(4), dtype=a.dtype)
-        if n.startswith("residual/") and n.endswith("/U")
+        if n.startswith("residual/") and n.endswith(("/U", "/b"))
         else a
         for n, a in operator.arrays.items()
     }
@@ -58,14 +59,31 @@ def test_at_the_start_it_adds_nothing(name, kind):
 
 
 @every_kind
-def test_every_weight_matrix_of_the_blocks_has_one(kind):
+def test_every_weight_matrix_and_vector_of_the_blocks_has_one(kind):
     small = tiny.model("vit", SMALL)
     (made,) = applied(small, kind)
     found = {n.removeprefix("residual/")[:-2] for n in made.arrays if n.startswith("residual/")}
-    family = families()["vit"]
-    assert found == {name for name, axes in family.blocks[0].tensors.items() if len(axes) == 2}
+    assert found == set(families()["vit"].blocks[0].tensors)
     assert made.arrays["residual/mlp.fc1.weight/U"].shape == (3, 20, 2)
     assert made.arrays["residual/mlp.fc1.weight/V"].shape == (3, 16, 2)
+    assert made.arrays["residual/mlp.fc1.bias/b"].shape == (3, 20)
+    assert made.arrays["residual/layernorm_before.weight/b"].shape == (3, 16)
+
+
+@pytest.mark.parametrize("name", families())
+def test_factors_and_vectors_that_follow_from_the_shapes_have_none(name):
+    family = families()[name]
+    small = zoo.model(family, next(iter(family.heads)), zoo.small_shape(family))
+    (step,) = stages(read(small), [read(small).shape])
+    arrays = OPERATORS["fixed"](step, residual=2).initial()
+    found = {n.removeprefix("residual/")[:-2] for n in arrays if n.endswith("/b")}
+    vectors = {
+        family.key(block, tensor): axes[0]
+        for block in family.blocks
+        for tensor, axes in block.tensors.items()
+        if len(axes) == 1
+    }
+    assert found == {key for key, axis in vectors.items() if axis not in STRUCTURAL_AXES}
 
 
 def test_without_a_rank_there_is_none():
@@ -118,6 +136,20 @@ def test_it_adds_a_product_of_the_rank_asked_for_to_every_layer(name):
 
 
 @every_model
+def test_it_adds_a_vector_of_its_own_to_every_bias_and_norm_of_every_layer(name):
+    small = tiny.model(name, SMALL)
+    (begin,) = applied(small)
+    added = with_up(begin)
+    before, after = tensors(small, [begin]), tensors(small, [added])
+    specs = [spec for spec in read(small).specs if spec.in_block and len(spec.axes) == 1]
+    assert len(specs) >= 8
+    for spec in specs:
+        vector = added.arrays[f"residual/{spec.key}/b"]
+        for layer, full in enumerate(spec.names(MIDDLE)):
+            torch.testing.assert_close(after[full], before[full] + vector[layer])
+
+
+@every_model
 @every_kind
 def test_in_a_stage_that_is_not_the_last_it_is_grown_on(name, kind):
     small = tiny.model(name, SMALL)
@@ -133,12 +165,10 @@ def test_a_local_term_reaches_every_weight_of_the_first_large_layer(name):
     small = tiny.model(name, SMALL)
     local, shared = applied(small, "fixed", (MIDDLE, LARGE))
     before, after = tensors(small, [local, shared]), tensors(small, [with_up(local), shared])
-    weights = {s.names(LARGE)[0] for s in read(small).specs if s.in_block and len(s.axes) == 2}
+    blocks = [s for s in read(small).specs if s.in_block]
     changed = {full for full in before if not torch.equal(before[full], after[full])}
-    assert weights <= changed
-    assert changed <= {
-        full for s in read(small).specs if s.in_block and len(s.axes) == 2 for full in s.names(LARGE)
-    }
+    assert {s.names(LARGE)[0] for s in blocks if len(s.axes) == 2} <= changed
+    assert changed <= {full for s in blocks for full in s.names(LARGE)}
 
 
 def test_its_columns_start_with_a_norm_of_one():

@@ -159,8 +159,14 @@ def test_a_trained_small_tensor_counts():
 
 def test_the_plans_learning_rates_come_before_the_kinds_own():
     learner = dual("vit", operator={"kind": "tied", "learning_rate": 0.03})
-    rates = {g.learning_rate for g in learner.groups("grow") for n in g.names if kinds([n]) == {"global"}}
-    assert rates == {0.03}
+    own = dual("vit", operator={"kind": "tied"})
+    rates, own_rates = (
+        {n: g.learning_rate for g in one.groups("grow") for n in g.names if kinds([n]) == {"global"}}
+        for one in (learner, own)
+    )
+    assert {rate for n, rate in rates.items() if not n.startswith("depth.")} == {0.03}
+    times = 0.03 / own.global_.width_learning_rate()
+    assert rates == pytest.approx({n: times * rate for n, rate in own_rates.items()})
 
 
 def test_a_model_without_a_head_of_its_own_trains_operators_only():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fedgrow.exchange.compression.int4 import Int4
 from fedgrow.exchange.compression.int8 import Int8
 from fedgrow.runs.atomic import read_tensors
 from tests.sites.making import SHAPES
@@ -32,7 +33,8 @@ def leaks(folder: Path, coordinator: Path) -> tuple[list[str], int]:
                     if len(np.unique(values)) <= 8:
                         continue  # so few values may be anything
                     private += 1
-                    rounded = [values, values.astype(np.float16), Int8().encode(tensor.float())[""].numpy()]
+                    small = [kind().encode(tensor.float())[""].numpy() for kind in (Int8, Int4)]
+                    rounded = [values, values.astype(np.float16), *small]
                     found += [f"{name}: {key}" for one in rounded if one.tobytes() in everything]
         for word in (f"model-{name}", f"{name}.npz", f"site-{name}", "Traceback"):
             if word.encode() in everything:

@@ -86,7 +86,11 @@ def learn(
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 32,
     max_length: Annotated[int, typer.Option(help="Tokens; the longest text or block.")] = 128,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of the operator. Default: by kind and width.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Of the operator's maps; the rest keeps its proportion. Default: by kind and width.",
+            show_default=False,
+        ),
     ] = None,
     finetune_steps: Annotated[int, typer.Option(help="Steps that train all large weights afterwards.")] = 0,
     finetune_learning_rate: Annotated[float, typer.Option(help="Of these.")] = 1e-4,

@@ -105,9 +105,11 @@ class OperatorPlan(Frozen):
     rank: Annotated[int, Field(gt=0, le=MOST_RANK)] | None = Field(None, description="default: by kind")
     start: str = Field("exact", description="the initialiser")
     residual: Annotated[int, Field(gt=0, le=MOST_RANK)] | None = Field(
-        None, description="rank of a learned term added to every grown weight"
+        None, description="rank of a learned term added to every grown weight; vectors have one, too"
     )
-    learning_rate: PositiveFloat | None = Field(None, description="default: by kind and fan-in")
+    learning_rate: PositiveFloat | None = Field(
+        None, description="of the width maps, the rest in proportion; default: by kind and width"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
         None, description="of what is drawn in it; default: the run's"
     )
@@ -204,11 +206,11 @@ class CompressionPlan(Frozen):
     what it is given to train on: the operator's change since its start. The server goes on from the operator as it is.
     """
 
-    kind: Literal["none", "float16", "bfloat16", "int8", "top-k"] = "none"
+    kind: Literal["none", "float16", "bfloat16", "int8", "int4", "top-k"] = "none"
     fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="of the entries that travel, for top-k; default: 0.1"
     )
-    down: Literal["none", "float16", "bfloat16", "int8"] = Field(
+    down: Literal["none", "float16", "bfloat16", "int8", "int4"] = Field(
         "none", description="for what participants are given to train on"
     )
 

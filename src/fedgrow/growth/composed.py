@@ -34,8 +34,13 @@ class Applied:
 
     @cached_property
     def residuals(self) -> dict[str, Residual]:
-        """What is added to block tensors."""
+        """What is added to the weights of blocks."""
         return self.operator.residuals(self.arrays)
+
+    @cached_property
+    def offsets(self) -> dict[str, Tensor]:
+        """What is added to the vectors of blocks."""
+        return self.operator.offsets(self.arrays)
 
 
 def vectors(reading: Reading, stacked: Mapping[str, Tensor], tokens: int = 0) -> Counter[tuple[str, str]]:

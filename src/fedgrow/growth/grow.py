@@ -118,6 +118,8 @@ def _grow_block(
     shifted = {dim + 1: m for dim, m in maps.items()}
     order = cheapest_order(_weight(x, shifted, depth), [dim + 1 for dim in leave])
     x = _apply(x, shifted, depth, order)
+    if (offset := stages[-1].offsets.get(spec.key)) is not None:
+        return x + offset
     residual = None if path else stages[-1].residuals.get(spec.key)
     return x if residual is None else torch.baddbmm(x, residual.up, residual.down.mT)
 

@@ -54,7 +54,7 @@ def in_turn(spec: TensorSpec, stages: Sequence[Applied], composed: Composed) -> 
     return (
         any(layered(m) for label in plain for m in composed.links(where, label))
         or any(s.depth[spec.key].constant is not None for s in stages)
-        or any(spec.key in s.residuals for s in stages[:-1])
+        or any(spec.key in s.residuals or spec.key in s.offsets for s in stages[:-1])
     )
 
 

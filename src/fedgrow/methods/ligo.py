@@ -40,7 +40,7 @@ class Step:
 
     Attributes:
         operator: the operator.
-        learning_rate: AdamW's step size for all of its arrays; None: the operator's own choice.
+        learning_rate: AdamW's step size for its width maps, the others' in proportion; None: the operator's own choice.
         prefix: what stands before the names of its arrays among those of the learner; "" for the one that is shared.
     """
 
@@ -154,6 +154,6 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
 def _step_groups(step: Step) -> list[Group]:
     groups: dict[float, list[str]] = {}
     for name in step.operator.initial():
-        rate = step.learning_rate or step.operator.learning_rate(name)
+        rate = step.operator.learning_rate(name, step.learning_rate)
         groups.setdefault(rate, []).append(step.prefix + name)
     return [Group(tuple(members), rate) for rate, members in groups.items()]

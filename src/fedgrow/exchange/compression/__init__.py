@@ -7,11 +7,12 @@ feedback, Seide et al. 2014; Karimireddy et al., ICML 2019): the next round's ch
 from fedgrow.config.plan import CompressionPlan
 from fedgrow.exchange.compression.base import Compression, Nothing, compress, restore
 from fedgrow.exchange.compression.halves import BFloat16, Float16
+from fedgrow.exchange.compression.int4 import Int4
 from fedgrow.exchange.compression.int8 import Int8
 from fedgrow.exchange.compression.top_k import TopK
 
 COMPRESSIONS: dict[str, type[Compression]] = {
-    kind.name: kind for kind in (Nothing, Float16, BFloat16, Int8, TopK)
+    kind.name: kind for kind in (Nothing, Float16, BFloat16, Int8, Int4, TopK)
 }
 
 __all__ = ["COMPRESSIONS", "Compression", "compress", "compression_down", "compression_of", "restore"]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from fedgrow.architectures import Family
-from fedgrow.architectures.axes import axis_size
+from fedgrow.architectures.axes import BODY_AXES, axis_size, parts
 from fedgrow.errors import FedgrowError
 from fedgrow.growth.depth import labels_of
 from fedgrow.growth.initialisers import INITIALISERS, Start
@@ -83,7 +83,8 @@ class Operator(ABC):
         stage: from which shape to which.
         start: name of the initialiser.
         rank: rank of the learned part, for the kinds that have one; default: the kind's.
-        residual: rank of a learned term that is added to every grown weight of the blocks; None: no such term.
+        residual: rank of a learned term that is added to every grown weight of the blocks, with one of their own for
+            biases and the vectors of norms; None: no such term.
         seed: seed of the random rows that break the symmetry of copies.
     """
 
@@ -140,10 +141,25 @@ class Operator(ABC):
     def width_learning_rate(self) -> float:
         """Return AdamW's default step size for the arrays of the width maps at this stage's size."""
 
-    def learning_rate(self, name: str) -> float:
-        """Return AdamW's default step size for an array; entries of the depth are few and of order one."""
+    def learning_rate(self, name: str, given: float | None = None) -> float:
+        """Return AdamW's step size for an array.
+
+        Args:
+            name: the array's.
+            given: the step size for the width maps, with which all others grow or shrink in proportion; default: the kind's.
+        """
+        times = 1.0 if given is None else given / self.width_learning_rate()
+        return times * self._default_learning_rate(name)
+
+    def _default_learning_rate(self, name: str) -> float:
+        """Entries of the depth are few and of order one.
+
+        Of a residual's factors the one that starts at zero is trained faster (LoRA+, Hayou et al., ICML 2024): a step moves
+        what it adds to a vector by as much whatever width and rank (docs/research/residual.md).
+        """
+        width = self.stage.target.width
         if name.startswith(RESIDUAL):
-            return 0.2 / self.stage.target.width
+            return 0.32 / (width * (self.residual or 1)) ** 0.5 if name.endswith("/U") else 0.2 / width
         return 1e-3 if name.startswith("depth.") else self.width_learning_rate()
 
     def initial(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -158,10 +174,10 @@ class Operator(ABC):
         return {name: array.to(dtype) for name, array in arrays.items()}
 
     def _residual_start(self, generator: Generator) -> dict[str, Tensor]:
-        """Start residuals at zero: ``up`` zero, columns of ``down`` of norm one."""
+        """Start residuals at zero: ``up`` and vectors zero, columns of ``down`` of norm one."""
         return {
             name: torch.zeros(shape, dtype=torch.float64)
-            if name.endswith("/U")
+            if name.endswith(("/U", "/b"))
             else torch.randn(shape, generator=generator, dtype=torch.float64) / shape[1] ** 0.5
             for name, shape in self._residual_shapes().items()
         }
@@ -187,12 +203,13 @@ class Operator(ABC):
         target, shapes = self.stage.target, Sizes()
         for block in self.stage.family.blocks:
             for name, axes in block.tensors.items():
-                if len(axes) != 2:
-                    continue
-                rows, columns = (axis_size(label, target) or 0 for label in axes)
+                sizes = [axis_size(label, target) or 0 for label in axes]
                 layers, key = block.layers(target), self.stage.family.key(block, name)
-                shapes[f"{RESIDUAL}{key}/U"] = (layers, rows, self.residual)
-                shapes[f"{RESIDUAL}{key}/V"] = (layers, columns, self.residual)
+                if len(sizes) == 2:
+                    shapes[f"{RESIDUAL}{key}/U"] = (layers, sizes[0], self.residual)
+                    shapes[f"{RESIDUAL}{key}/V"] = (layers, sizes[1], self.residual)
+                elif set(parts(axes[0])) <= set(BODY_AXES):
+                    shapes[f"{RESIDUAL}{key}/b"] = (layers, sizes[0])
         return shapes
 
     def sizes(self, axis: str) -> tuple[int, int]:
@@ -215,6 +232,14 @@ class Operator(ABC):
             )
             for name, value in arrays.items()
             if name.startswith(RESIDUAL) and name.endswith("/U")
+        }
+
+    def offsets(self, arrays: Arrays) -> dict[str, Tensor]:
+        """Return what is added to the vectors of blocks, biases and those of norms, by their key."""
+        return {
+            name.removeprefix(RESIDUAL).removesuffix("/b"): value
+            for name, value in arrays.items()
+            if name.startswith(RESIDUAL) and name.endswith("/b")
         }
 
     @cached_property

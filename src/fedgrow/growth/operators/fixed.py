@@ -41,5 +41,5 @@ class Fixed(Operator):
         }
 
     def width_learning_rate(self) -> float:
-        """There is nothing to learn."""
-        return 0.0
+        """Return that of the residual: there are no maps to learn."""
+        return 0.2 / self.stage.target.width
