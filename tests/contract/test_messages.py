@@ -33,6 +33,10 @@ RUNS = {
     "tied from lemon": ("joint", {"operator": {"kind": "tied", "start": "lemon"}}),
     "evaluated along": ("joint", {}),
     "in int8": ("joint", {"compression": {"kind": "int8", "down": "int8"}}),
+    "in two bits": (
+        "joint",
+        {"operator": {"residual": 2}, "compression": {"kind": "ternary", "down": "int4"}},
+    ),
     "the largest in float16": ("joint", {"compression": {"kind": "top-k", "fraction": 0.2}}),
     "nothing learned is shared": ("joint", {"operator": {"kind": "fixed"}}),
 }
@@ -65,6 +69,8 @@ def as_sent(plan, operator) -> dict[str, tuple[tuple[int, ...], str]]:
         shape, few = tuple(tensor.shape), -(-tensor.numel() // 5)
         if plan.compression.kind == "int8":
             found |= {name: (shape, "int8"), ":scale": ((len(operator),), "float32")}
+        elif plan.compression.kind == "ternary":
+            found |= {name: ((-(-tensor.numel() // 4),), "uint8"), ":scale": ((len(operator),), "float32")}
         elif plan.compression.kind == "top-k":
             found |= {f"{name}:places": ((few,), "int32"), f"{name}:values": ((few,), "float16")}
         else:

@@ -8,6 +8,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import COMPRESSIONS, compress, compression_of, restore
 from fedgrow.exchange.compression.int4 import Int4
 from fedgrow.exchange.compression.int8 import Int8
+from fedgrow.exchange.compression.ternary import Ternary
 from fedgrow.exchange.contract import ARRAYS, EVALUATE, GROW, METRICS, SAVE, WEIGHT
 from fedgrow.exchange.records import from_record
 from fedgrow.exchange.wire import from_bytes
@@ -58,6 +59,19 @@ def test_int4_writes_two_numbers_in_a_byte(shape):
     assert (read - array).abs().le(parts["scale"] / 2 * 1.001).all()
     whole = torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0])
     assert torch.equal(Int4().decode(Int4().encode(whole), whole.shape), whole)
+
+
+def test_ternary_keeps_the_signs_of_large_entries_four_in_a_byte():
+    array = torch.tensor([[3.0, -0.1, -5.0], [0.0, 4.0, 0.2]])  # mean size 2.05; beyond 1.435: 3, 5 and 4
+    parts = Ternary().encode(array)
+    assert (parts[""].dtype, parts[""].tolist()) == (torch.uint8, [0b00_11_00_01, 0b01])
+    assert Ternary().decode(parts, array.shape).tolist() == [[4.0, 0.0, -4.0], [0.0, 4.0, 0.0]]
+    for count in (0, 1, 4, 5, 64):
+        array = torch.randn(count, generator=torch.Generator().manual_seed(count))
+        read = Ternary().decode(Ternary().encode(array), array.shape)
+        assert read.shape == array.shape
+        assert ((read == 0) | (read.sign() == array.sign())).all()
+        assert (read - array).norm() < array.norm() or not count
 
 
 def test_the_largest_travel_in_order():

@@ -206,7 +206,7 @@ class CompressionPlan(Frozen):
     what it is given to train on: the operator's change since its start. The server goes on from the operator as it is.
     """
 
-    kind: Literal["none", "float16", "bfloat16", "int8", "int4", "top-k"] = "none"
+    kind: Literal["none", "float16", "bfloat16", "int8", "int4", "ternary", "top-k"] = "none"
     fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="of the entries that travel, for top-k; default: 0.1"
     )

@@ -9,10 +9,11 @@ from fedgrow.exchange.compression.base import Compression, Nothing, compress, re
 from fedgrow.exchange.compression.halves import BFloat16, Float16
 from fedgrow.exchange.compression.int4 import Int4
 from fedgrow.exchange.compression.int8 import Int8
+from fedgrow.exchange.compression.ternary import Ternary
 from fedgrow.exchange.compression.top_k import TopK
 
 COMPRESSIONS: dict[str, type[Compression]] = {
-    kind.name: kind for kind in (Nothing, Float16, BFloat16, Int8, Int4, TopK)
+    kind.name: kind for kind in (Nothing, Float16, BFloat16, Int8, Int4, Ternary, TopK)
 }
 
 __all__ = ["COMPRESSIONS", "Compression", "compress", "compression_down", "compression_of", "restore"]

@@ -1,0 +1,34 @@
+"""Two bits a number: less, nothing, or more, four in a byte (Ternary weight networks, Li et al., 2016)."""
+
+import torch
+from torch import Tensor
+
+from fedgrow.exchange.compression.base import Compression, Parts
+
+PLACES = torch.tensor([0, 2, 4, 6], dtype=torch.uint8)
+
+
+class Ternary(Compression):
+    """Entries beyond 0.7 of the mean of all, with one scale an array: the mean of these; the rest goes into the next round."""
+
+    name = "ternary"
+    parts = ("", "scale")
+    together = ("scale",)
+
+    def encode(self, change: Tensor) -> Parts:
+        """Keep the signs of large entries; an array of zeros has scale 0."""
+        sizes = change.abs().flatten()
+        large = sizes > 0.7 * sizes.mean() if change.numel() else sizes > 0
+        scale = sizes[large].mean() if large.any() else change.new_zeros(())
+        signs = (change.flatten().sign() * large).to(torch.int8).view(torch.uint8) & 3
+        signs = torch.nn.functional.pad(signs, (0, -change.numel() % 4)).reshape(-1, 4)
+        return {"": (signs << PLACES).sum(1, dtype=torch.uint8), "scale": scale.reshape(1)}
+
+    def size(self, numbers: int) -> int:
+        """Return a quarter of a byte a number, and four for the scale."""
+        return (numbers + 3) // 4 + 4
+
+    def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
+        """Return signs times scale."""
+        signs = (parts[""][:, None] >> PLACES & 3).flatten()[: shape.numel()].to(torch.int8)
+        return (signs - 4 * (signs > 1)).float().reshape(shape) * parts["scale"]
