@@ -43,6 +43,17 @@ def test_a_result_of_another_plan_is_refused_by_name(table, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_result_is_known_whatever_its_approach_does_not_go_by(table, tmp_path):
+    """The small model trained on is the same under another operator; what is grown together is not."""
+    changed = {"operator.rank": 1, "strategy.name": "FedMedian"}
+    assert METHODS["small"]["approach"] == "small"
+    only = study(tmp_path, methods={"small": METHODS["small"]}, seeds=[0], set=changed)
+    assert Work(only, tmp_path / "out", [table]).to_do()[1] == []
+    both = study(tmp_path, methods=METHODS, seeds=[0], set=changed)
+    with pytest.raises(FedgrowError, match=r"together/plan-plan-0 is of another plan \(operator, strategy\)"):
+        Work(both, tmp_path / "other", [table])
+
+
 def save(file, seed):
     images = np.random.default_rng(seed).random((40, 8, 8), dtype=np.float32)
     np.savez(file, image=images, label=np.arange(40) % 2)

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from fedgrow.approaches import APPROACHES
 from fedgrow.comparison.experiments import Experiment, bare
 from fedgrow.comparison.inputs import inputs
 from fedgrow.config.plan import Plan
+from fedgrow.config.study import SETTING
 from fedgrow.errors import FedgrowError
 
 NAMED = ("method", "task", "partition", "seed")
@@ -20,8 +22,8 @@ def known_lines(tables: Iterable[Path], experiments: Sequence[Experiment]) -> di
     """Return the lines that tables hold of these experiments, by the experiments' names; others are passed over.
 
     Raises:
-        FedgrowError: a table cannot be read, or holds a result of one of these experiments under another plan, or on
-            other files.
+        FedgrowError: a table cannot be read, or holds a result of one of these experiments on other files, or under a plan
+            that differs in what its approach goes by.
     """
     wanted = {(e.method, e.setting.task, e.setting.partition, e.setting.seed): e for e in experiments}
     found = {}
@@ -47,13 +49,15 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _check(experiment: Experiment, plan: str, path: Path) -> None:
     due = bare(experiment.plan)
+    unused = set(SETTING) - set(APPROACHES[experiment.approach].goes_by)
     try:
-        same = Plan.model_validate_json(plan) == due
+        had = Plan.model_validate_json(plan)
+        differ = [n for n in Plan.model_fields if n not in unused and getattr(had, n) != getattr(due, n)]
     except ValidationError:
-        same = False
-    if not same:
+        differ = ["its form is older"]
+    if differ:
         raise FedgrowError(
-            f"--known {path}: its result of {experiment.name} is of another plan ({_where(json.loads(plan), due)}); "
+            f"--known {path}: its result of {experiment.name} is of another plan ({', '.join(sorted(differ))}); "
             "leave the table out, or set the study to what was run"
         )
 
@@ -66,9 +70,3 @@ def _check_inputs(experiment: Experiment, listed: str, path: Path) -> None:
             f"--known {path}: its result of {experiment.name} is of other files under the same names "
             f"({', '.join(differ)}); leave the table out, or name the files that were used"
         )
-
-
-def _where(plan: dict[str, Any], due: Plan) -> str:
-    """Say which settings differ."""
-    wanted = due.model_dump(mode="json")
-    return ", ".join(sorted(n for n in wanted if n in plan and plan[n] != wanted[n])) or "its form is older"

@@ -1,4 +1,4 @@
-"""Two bits a number: less, nothing, or more, four in a byte (Ternary weight networks, Li et al., 2016)."""
+"""Two bits a number, four in a byte: less, nothing, or more (thresholds of ternary weight networks, Li et al., 2016)."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,10 @@ PLACES = torch.tensor([0, 2, 4, 6], dtype=torch.uint8)
 
 
 class Ternary(Compression):
-    """Entries beyond 0.7 of the mean of all, with one scale an array: the mean of these; the rest goes into the next round."""
+    """Signs of the entries beyond 0.7 of the mean size, and one scale an array: the mean size of these.
+
+    What is lost of an array is much; error feedback brings it in later rounds.
+    """
 
     name = "ternary"
     parts = ("", "scale")
