@@ -2,6 +2,7 @@
 
 import socket
 import stat
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,7 +38,9 @@ def test_a_port_that_is_taken_is_told_at_once(one, host):
 def test_a_superlink_that_ends_is_told_with_its_log(one, monkeypatch):
     monkeypatch.setattr(coordinator, "SUPERLINK", "raise SystemExit('no luck')")
     monkeypatch.setattr(coordinator, "UP_WITHIN", 60.0)
-    with pytest.raises(FedgrowError, match=r"ended; its log .*superlink\.log ends:\nno luck"):
+    with pytest.raises(
+        FedgrowError, match=r"ended with exit code 1; its log .*superlink\.log ends:\nno luck"
+    ):
         one.carry_out()
 
 
@@ -50,6 +53,30 @@ def test_a_superlink_that_is_slow_is_begun_again(one, monkeypatch):
         one.carry_out()
     assert slept == [2.0]
     assert not one.child.running()
+
+
+def test_a_superlink_that_is_killed_while_it_begins_is_begun_again(one, monkeypatch):
+    monkeypatch.setattr(coordinator, "UP_WITHIN", 60.0)
+    monkeypatch.setattr(coordinator, "MOST_RESTARTS", 2)
+    monkeypatch.setattr(coordinator, "sleep", lambda _: None)
+    one.at.private.mkdir(exist_ok=True)
+    (one.at.private / "superlink.log").write_text("said by one before\n")
+
+    def once():
+        one.child.end()
+        killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+        monkeypatch.setattr(coordinator, "SUPERLINK", killed)
+        raise LinkLost("the SuperLink ended")
+
+    listens = (
+        f"import socket, time; s = socket.create_server(('127.0.0.1', {one.at.record.port})); time.sleep(600)"
+    )
+    monkeypatch.setattr(coordinator, "SUPERLINK", listens)
+    monkeypatch.setattr(coordinator, "Control", lambda _: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(one, "_once", once)
+    said = r"ended by signal 9; .*superlink\.log has no word of it, 2 times without a round"
+    with pytest.raises(FedgrowError, match=said):
+        one.carry_out()
 
 
 def test_a_message_whose_parts_are_not_taken_is_a_lost_link():

@@ -22,8 +22,16 @@ END_WITHIN = 10.0  # seconds from being asked to end to being ended
 MOST_LOG = 8 * 1024 * 1024  # bytes of a log before it is begun anew; one older part is kept
 
 
-class Slow(FedgrowError):
-    """A child that runs, and does not listen yet."""
+class NotUp(FedgrowError):
+    """A child that does not listen: not yet, or no more."""
+
+
+class Slow(NotUp):
+    """It runs, and does not listen yet."""
+
+
+class Ended(NotUp):
+    """It ended before it listened."""
 
 
 class Child:
@@ -42,6 +50,7 @@ class Child:
         if log.is_file() and log.stat().st_size > MOST_LOG:
             log.replace(log.with_name(f"{log.name}.1"))
         with log.open("ab") as file:
+            self._begun = file.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import bound; bound()\n{code}", *arguments],
                 env=os.environ | QUIET | {"FLWR_HOME": str(home)},
@@ -73,9 +82,18 @@ class Child:
         self._process.stdin.close()
 
     def last_words(self, lines: int = 12) -> str:
-        """Return the end of its log."""
-        text = self.log.read_text("utf-8", errors="replace") if self.log.is_file() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        """Return the last lines of what it said: what is in the log from others before it does not count."""
+        said = self.log.read_bytes()[self._begun :] if self.log.is_file() else b""
+        return "\n".join(said.decode("utf-8", errors="replace").splitlines()[-lines:])
+
+    def how_it_ended(self) -> str:
+        """Tell by what it ended, and its last words."""
+        code = self._process.poll()
+        by = "" if code is None else f" by signal {-code}" if code < 0 else f" with exit code {code}"
+        words = self.last_words()
+        return f"ended{by}; " + (
+            f"its log {self.log} ends:\n{words}" if words else f"{self.log} has no word of it"
+        )
 
 
 def bound() -> None:
@@ -137,14 +155,12 @@ def wait_until_listening(child: Child, host: str, port: int, within: float) -> N
 
     Raises:
         Slow: it did not listen in time.
-        FedgrowError: it ended; the text holds the end of its log.
+        Ended: it ended; the text holds the end of its log.
     """
     end = time.monotonic() + within
     while not listening(host, port):
         if not child.running():
-            raise FedgrowError(
-                f"the process for {host}:{port} ended; its log {child.log} ends:\n{child.last_words()}"
-            )
+            raise Ended(f"the process for {host}:{port} {child.how_it_ended()}")
         if time.monotonic() > end:
             raise Slow(
                 f"the process for {host}:{port} did not listen within {within:.0f} s; see its log {child.log}"

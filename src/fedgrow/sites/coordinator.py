@@ -22,7 +22,7 @@ from fedgrow.runs.atomic import write_json, write_text
 from fedgrow.runs.events import emit
 from fedgrow.runs.lock import Lock
 from fedgrow.runs.operator import write_operator
-from fedgrow.sites.children import Child, Slow, wait_until_free, wait_until_listening
+from fedgrow.sites.children import Child, Ended, NotUp, wait_until_free, wait_until_listening
 from fedgrow.sites.coordination import Coordination, digest_of
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
 from fedgrow.sites.grid import LinkLost, SiteGrid
@@ -58,6 +58,7 @@ class Coordinator:
         self.seen: dict[str, str] = {}
         self._keys: dict[str, bytes] = {}  # as they are registered
         self._looked = 0.0
+        self._was_up = False  # a SuperLink, once
 
     def carry_out(self) -> None:
         """Run the federation to its end, over as many SuperLinks and runs as it takes.
@@ -117,9 +118,12 @@ class Coordinator:
         )
         try:
             wait_until_listening(self.child, "127.0.0.1", record.port, UP_WITHIN)
+            self._was_up = True
             self.control = Control(self.place)
             yield
-        except Slow as error:
+        except NotUp as error:
+            if isinstance(error, Ended) and not self._was_up:  # what is wrong is not going to pass
+                raise
             raise LinkLost(str(error)) from None
         except Failure as error:
             raise LinkLost(f"the SuperLink does not answer ({type(error).__name__})") from None
