@@ -68,3 +68,13 @@ def test_the_installed_script_ends_errors_the_same_way(tmp_path):
     assert "gone.yaml': no such file" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_takes_long_to_import_is_imported_where_it_is_used():
+    modules = (
+        "fedgrow.sites.status, fedgrow.sites.join, fedgrow.sites.coordinator, fedgrow.federated.simulate"
+    )
+    slow = ("sklearn", "seqeval", "transformers.processing_utils")
+    code = f"import sys, {modules}; print([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

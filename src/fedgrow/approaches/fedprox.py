@@ -10,7 +10,7 @@ class FedProx(FedAvg):
     """The large model from scratch, averaged, with a proximal term."""
 
     name = "fedprox"
-    title = f"the same with a proximal term (FedProx, mu {MU})"
+    title = f"the same with a proximal term (FedProx, mu {MU} unless training.proximal says another)"
 
     def training(self, plan: TrainingPlan) -> TrainingPlan:
         """Return the plan's training with the term, unless the plan has one of its own."""

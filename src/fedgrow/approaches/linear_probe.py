@@ -9,9 +9,6 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from fedgrow.approaches.base import Alone, Ended
@@ -43,6 +40,10 @@ class LinearProbe(Alone):
 
     def run(self, site: "Participant") -> Ended:
         """Fit and evaluate."""
+        from sklearn.linear_model import LogisticRegression  # here: most commands fit none
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         model = as_it_came(site)
         path = classifier_of(model, read(model)).path
 

@@ -3,10 +3,6 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-
 from fedgrow.approaches.base import Alone, Ended
 from fedgrow.config.plan import Plan
 from fedgrow.tasks.classification import quality
@@ -29,6 +25,10 @@ class TfIdf(Alone):
 
     def run(self, site: "Participant") -> Ended:
         """Fit and evaluate."""
+        from sklearn.feature_extraction.text import TfidfVectorizer  # here: most commands fit none
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
         train, test = site.raw_data
         assert train.labels is not None
         size = 0

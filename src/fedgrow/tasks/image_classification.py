@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, ViTImageProcessorPil
 
 from fedgrow.architectures.configuration import image_sides
 from fedgrow.architectures.models import quiet
@@ -34,11 +33,7 @@ class ImageClassification(Classification):
         if config is None:
             if height != width:
                 raise FedgrowError(f"images are {height} x {width}; models made in the run need square ones")
-            half = [0.5] * channels
-            processor = ViTImageProcessorPil(
-                size={"height": height, "width": width}, image_mean=half, image_std=half
-            )
-            return ImageCodec(processor, labels, channels, height)
+            return ImageCodec(_plain({"height": height, "width": width}, channels), labels, channels, height)
         if channels not in (1, config.num_channels):
             raise FedgrowError(
                 f"participant {given.participant.name}: images have {channels} channels, "
@@ -47,15 +42,23 @@ class ImageClassification(Classification):
         return ImageCodec(_beside(given.participant, config), labels, config.num_channels, config.image_size)
 
 
+def _plain(size: dict[str, int], channels: int) -> Any:
+    from transformers import ViTImageProcessorPil  # here: it takes a second, and most plans are of texts
+
+    half = [0.5] * channels
+    return ViTImageProcessorPil(size=size, image_mean=half, image_std=half)
+
+
 def _beside(participant: ParticipantPlan, config: Any) -> Any:
+    from transformers import AutoImageProcessor
+
     height, width = image_sides(config.image_size)
     size = {"height": height, "width": width}
     try:
         with quiet():
             return AutoImageProcessor.from_pretrained(participant.model, size=size, trust_remote_code=False)
     except (OSError, ValueError):
-        half = [0.5] * config.num_channels
-        return ViTImageProcessorPil(size=size, image_mean=half, image_std=half)
+        return _plain(size, config.num_channels)
 
 
 class ImageCodec(Codec):

@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
-from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as of_entities
-from sklearn.metrics import accuracy_score
-from sklearn.metrics import precision_recall_fscore_support as of_words
 from torch import Tensor
 
 from fedgrow.data.examples import Examples, Tagged
@@ -101,6 +98,10 @@ def quality(
     true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], *, entities: bool
 ) -> dict[str, float]:
     """Return the metrics of predicted tags, one sequence a text; ``entities`` says what the tags mark."""
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as of_entities
+    from sklearn.metrics import accuracy_score
+    from sklearn.metrics import precision_recall_fscore_support as of_words
+
     flat_true, flat = ([tag for row in rows for tag in row] for rows in (true, predicted))
     if not entities:
         micro = of_words(flat_true, flat, average="micro", zero_division=0)
