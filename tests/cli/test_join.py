@@ -23,6 +23,18 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_the_key_is_made_before_the_coordinators_certificate_is_there(folder, run):
+    (folder / "ca.crt").unlink()
+    made = [run("join", str(folder / "ada.yaml"), "--key") for _ in range(2)]
+    assert [outcome.code for outcome in made] == [0, 0]
+    assert made[0].stdout == made[1].stdout != ""
+    joined = run("join", str(folder / "ada.yaml"))
+    assert joined.code == 1
+    assert "is no file; ask the coordinator for its coordinator/certificates/ca.crt" in " ".join(
+        joined.stderr.split()
+    )
+
+
 def test_all_steps_and_all_that_leaves_are_told(folder):
     schedule = "{kind: two-phase, rounds: 1200, steps: 21, local_steps: 1000000, finetune_steps: 3000}"
     changes = ["prepare.steps=6000", "metrics=[accuracy]", "compression.kind=int8", f"schedule={schedule}"]

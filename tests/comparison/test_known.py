@@ -54,6 +54,32 @@ def test_a_result_is_known_whatever_its_approach_does_not_go_by(table, tmp_path)
         Work(both, tmp_path / "other", [table])
 
 
+def test_a_result_follows_from_settings_that_its_method_may_not_set(tmp_path):
+    """The probe's features are of texts as long as training has them."""
+    probe = {"probe": {"approach": "linear-probe"}}
+    work = Work(study(tmp_path, methods=probe, seeds=[0]), tmp_path / "out")
+    assert work.run(1, lambda *what: None) == {}
+    write_table(gather(work), tmp_path)
+    table = tmp_path / "results.parquet"
+    other = study(tmp_path, methods=probe, seeds=[0], set={"training.max_length": 7, "operator.rank": 1})
+    with pytest.raises(FedgrowError, match=r"probe/plan-plan-0 is of another plan \(training\)"):
+        Work(other, tmp_path / "again", [table])
+
+
+def test_what_was_grown_by_other_code_is_refused(table, tmp_path):
+    """The same plan may mean another operator there; of the small model trained on that is not so."""
+    lines = pd.read_parquet(table)
+    versions = [json.dumps(json.loads(text) | {"fedgrow": "0.1.0+00000000"}) for text in lines["versions"]]
+    lines.assign(versions=versions).to_parquet(tmp_path / "old.parquet")
+    only = study(tmp_path, methods={"small": METHODS["small"]}, seeds=[0])
+    assert Work(only, tmp_path / "out", [tmp_path / "old.parquet"]).to_do()[1] == []
+    both = study(tmp_path, methods=METHODS, seeds=[0])
+    with pytest.raises(
+        FedgrowError, match=r"together/plan-plan-0 is of fedgrow 0\.1\.0\+00000000, this is 0\.1\.0\+"
+    ):
+        Work(both, tmp_path / "other", [tmp_path / "old.parquet"])
+
+
 def save(file, seed):
     images = np.random.default_rng(seed).random((40, 8, 8), dtype=np.float32)
     np.savez(file, image=images, label=np.arange(40) % 2)

@@ -11,7 +11,7 @@ from fedgrow.architectures.models import quiet
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
-from fedgrow.runs.atomic import read_json
+from fedgrow.runs.atomic import read_arrays, read_json, write_arrays
 from fedgrow.runs.events import listen, stop_listening
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
@@ -142,6 +142,22 @@ def test_a_broken_run_resumes_to_the_same_result(tmp_path, after, whole):
     resumed = simulate(None, tmp_path / "broken", resume=True)
     assert operator(RunFolder(tmp_path / "broken")) == operator(unbroken)
     assert resumed["participants"] == summary["participants"]
+
+
+def test_a_run_that_holds_other_arrays_is_not_gone_on_with(tmp_path):
+    """An earlier fedgrow began it, whose operator had other ones."""
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path / "run", tap=Pull(20))
+    file = max((tmp_path / "run" / "rounds").glob("*/shared.safetensors"))
+    arrays = read_arrays(file)
+    gone = arrays.pop(max(arrays))
+    write_arrays(file, arrays)
+    participant.cache_clear()
+    said = (
+        rf"array '.*' has shape None, this fedgrow makes \({gone.shape[0]}, .* another version began the run"
+    )
+    with pytest.raises(FedgrowError, match=said):
+        simulate(None, tmp_path / "run", resume=True)
 
 
 def test_a_finished_run_resumes_to_its_own_summary(run):

@@ -16,6 +16,7 @@ from fedgrow.methods.dual_ligo import global_operator
 from fedgrow.runs.atomic import read_tensors
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
+from tests.written import forms
 
 LOSSY = [name for name in COMPRESSIONS if name != "none"]
 
@@ -72,6 +73,36 @@ def test_ternary_keeps_the_signs_of_large_entries_four_in_a_byte():
         assert read.shape == array.shape
         assert ((read == 0) | (read.sign() == array.sign())).all()
         assert (read - array).norm() < array.norm() or not count
+
+
+@pytest.mark.parametrize("kind", LOSSY)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_not_hidden(kind, value):
+    given, sent = {"a": torch.zeros(5)}, {"a": torch.tensor([1.0, 2.0, value, 1.0, 1.0])}
+    with pytest.raises(FedgrowError, match="array 'a' changed by values that are not finite"):
+        compress(COMPRESSIONS[kind](), sent, given, {})
+    with pytest.raises(FedgrowError, match="not finite"):
+        compress(COMPRESSIONS[kind](), given, given, sent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"), [("ternary", 0b10), ("ternary", 0b01_000000), ("int4", 0x08), ("int4", 0x80)]
+)
+def test_what_encoding_never_makes_is_refused(kind, written):
+    """Three numbers in ternary, one in int4: the last place is beyond the end."""
+    shape = torch.Size([3 if kind == "ternary" else 1])
+    parts = COMPRESSIONS[kind]().encode(torch.ones(shape))
+    parts[""][0] = written
+    with pytest.raises(FedgrowError, match=r"array holds .*beyond its end"):
+        COMPRESSIONS[kind]().decode(parts, shape)
+
+
+@pytest.mark.parametrize("kind", [name for name in COMPRESSIONS if name != "top-k"])
+def test_searches_for_private_arrays_know_the_form(kind):
+    private = {"a": change(3, 16, 8)}
+    travels, _ = compress(COMPRESSIONS[kind](), private, {"a": torch.zeros(16, 8)}, {})
+    written = travels["a"].view(torch.uint8).numpy().tobytes()
+    assert forms(private["a"])["as it is" if kind == "none" else kind] == written
 
 
 def test_the_largest_travel_in_order():

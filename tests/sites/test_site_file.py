@@ -8,7 +8,10 @@ from tests.sites.asking import site
 
 WRONG = {
     "coordinator": ({"coordinator": "no port"}, r"coordinator: String should match"),
-    "certificate": ({"certificate": "none.crt"}, r"certificate .*none\.crt is no file; take ca\.crt"),
+    "certificate": (
+        {"certificate": "none.crt"},
+        r"certificate .*none\.crt is no file; ask the coordinator for its .*ca\.crt",
+    ),
     "share": (
         {"limits": {"share": ["everything"]}},
         r"limits.share: 'everything' is unknown; choose from dual-ligo",

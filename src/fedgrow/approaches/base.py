@@ -87,6 +87,7 @@ class Approach(ABC):
         travels: what leaves a participant.
         tasks: the tasks that it fits; None for every task.
         goes_by: the settings of a plan that it goes by, of those that a study may set for one method.
+        also_read: those that a study may not set for it, though its results follow from them.
     """
 
     name: ClassVar[str]
@@ -94,6 +95,7 @@ class Approach(ABC):
     travels: ClassVar[str] = "nothing"
     tasks: ClassVar[tuple[str, ...] | None] = None
     goes_by: ClassVar[tuple[str, ...]] = ("schedule", "training")
+    also_read: ClassVar[tuple[str, ...]] = ()
 
     def readied(self, plan: Plan) -> Collection[int]:
         """Return whose readied small models it begins with, by number: their readying is part of its cost."""

@@ -32,6 +32,7 @@ class LinearProbe(Alone):
     name = "linear-probe"
     title = "logistic regression on the small model's features, as it came"
     goes_by = ()
+    also_read = ("training",)  # its longest text; and models that are made in the run are readied by it
     tasks = TASKS
 
     def readied(self, plan: Plan) -> Collection[int]:

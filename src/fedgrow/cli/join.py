@@ -42,7 +42,7 @@ def join(
     from fedgrow.config.site import load_site
     from fedgrow.sites.certificates import make_key
 
-    settings = load_site(site)
+    settings = load_site(site, invited=not only_key)
     console = Console(stderr=True)
 
     def tell(text: str) -> None:

@@ -80,7 +80,10 @@ def learn(
     ] = None,
     residual: Annotated[
         int | None,
-        typer.Option(help="Rank of a learned term added to every grown weight.", show_default=False),
+        typer.Option(
+            help="Rank of a learned term added to every grown weight of the blocks; biases and norms get one, too.",
+            show_default=False,
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(help="Steps that train the operator.")] = 100,
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 32,

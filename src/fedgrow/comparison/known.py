@@ -14,6 +14,7 @@ from fedgrow.comparison.inputs import inputs
 from fedgrow.config.plan import Plan
 from fedgrow.config.study import SETTING
 from fedgrow.errors import FedgrowError
+from fedgrow.runs.environment import environment
 
 NAMED = ("method", "task", "partition", "seed")
 
@@ -23,7 +24,7 @@ def known_lines(tables: Iterable[Path], experiments: Sequence[Experiment]) -> di
 
     Raises:
         FedgrowError: a table cannot be read, or holds a result of one of these experiments on other files, or under a plan
-            that differs in what its approach goes by.
+            that differs in what its approach goes by, or, where that grows models by the plan's operators, of other code.
     """
     wanted = {(e.method, e.setting.task, e.setting.partition, e.setting.seed): e for e in experiments}
     found = {}
@@ -32,6 +33,7 @@ def known_lines(tables: Iterable[Path], experiments: Sequence[Experiment]) -> di
             experiment = wanted.get(tuple(line[name] for name in NAMED))
             if experiment is not None:
                 _check(experiment, str(line["plan"]), path)
+                _check_code(experiment, str(line["versions"]), path)
                 _check_inputs(experiment, str(line["inputs"]), path)
                 found[experiment.name] = {str(column): value for column, value in line.items()}
     return found
@@ -49,7 +51,8 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _check(experiment: Experiment, plan: str, path: Path) -> None:
     due = bare(experiment.plan)
-    unused = set(SETTING) - set(APPROACHES[experiment.approach].goes_by)
+    approach = APPROACHES[experiment.approach]
+    unused = set(SETTING) - {*approach.goes_by, *approach.also_read}
     try:
         had = Plan.model_validate_json(plan)
         differ = [n for n in Plan.model_fields if n not in unused and getattr(had, n) != getattr(due, n)]
@@ -59,6 +62,16 @@ def _check(experiment: Experiment, plan: str, path: Path) -> None:
         raise FedgrowError(
             f"--known {path}: its result of {experiment.name} is of another plan ({', '.join(sorted(differ))}); "
             "leave the table out, or set the study to what was run"
+        )
+
+
+def _check_code(experiment: Experiment, versions: str, path: Path) -> None:
+    """Refuse what was grown by other code: the same plan may mean another operator there."""
+    had, due = json.loads(versions).get("fedgrow"), environment()["packages"]["fedgrow"]
+    if "operator" in APPROACHES[experiment.approach].goes_by and had != due:
+        raise FedgrowError(
+            f"--known {path}: its result of {experiment.name} is of fedgrow {had}, this is {due}, and what operators do may "
+            "differ; leave the table out, or run the study with that code"
         )
 
 

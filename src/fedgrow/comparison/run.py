@@ -174,7 +174,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fedgrow.comparison.execute"])
+    context.set_forkserver_preload(["fedgrow.comparison.execute", "seqeval.metrics", "sklearn.metrics"])
     return context
 
 

@@ -54,8 +54,12 @@ class SitePlan(Frozen):
         return self
 
 
-def load_site(path: Path) -> SitePlan:
+def load_site(path: Path, *, invited: bool = True) -> SitePlan:
     """Read and check a site's file; local paths in it count from its folder.
+
+    Args:
+        path: the file.
+        invited: whether the coordinator's certificate has to be there; a site makes its key before.
 
     Raises:
         FedgrowError: it is missing or not YAML, or a setting is wrong; the text names it.
@@ -80,8 +84,8 @@ def load_site(path: Path) -> SitePlan:
             "data": site.data.model_copy(update={"source": local(site.data.source)}),
         }
     )
-    if not os.path.isfile(site.certificate):  # noqa: PTH113
+    if invited and not os.path.isfile(site.certificate):  # noqa: PTH113
         raise FedgrowError(
-            f"{what}: certificate {site.certificate} is no file; take ca.crt from the coordinator's invitation"
+            f"{what}: certificate {site.certificate} is no file; ask the coordinator for its coordinator/certificates/ca.crt"
         )
     return site

@@ -112,10 +112,24 @@ class Federation:
         if last is None:
             last = self._begin()
         else:
+            self._check_arrays(last)
             self.rounds.restore(last.strategy)
             self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
         while last.server_round < total:
             last = self._round(last.server_round + 1, to_record(last.arrays))
+
+    def _check_arrays(self, last: Checkpoint) -> None:
+        """Refuse to go on with arrays that this fedgrow does not make of the plan."""
+        due, had = (
+            {name: tuple(array.shape) for name, array in arrays.items()}
+            for arrays in (self.approach.start(self.run_folder), last.arrays)
+        )
+        if had != due:
+            name = min(n for n in {*had, *due} if had.get(n) != due.get(n))
+            raise FedgrowError(
+                f"{self.checkpoints.folder}: its array {name!r} has shape {had.get(name)}, this fedgrow makes "
+                f"{due.get(name)} of the plan; another version began the run: go on with that, or begin in a new folder"
+            )
 
     def save(self) -> None:
         """Have everyone's grown model saved, unless that is done."""

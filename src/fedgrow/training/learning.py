@@ -86,11 +86,13 @@ def learn(
         operator: the operator's kind, one of ``fedgrow.growth.OPERATORS``.
         start: the initialiser that the operator starts from.
         rank: rank of the learned part, for the kinds that have one.
-        residual: rank of a learned term added to every grown weight; default: no such term.
+        residual: rank of a learned term added to every grown weight of the blocks, with one of their own for biases and
+            norms; default: no such term.
         steps: steps that train the operator, and the head.
         batch_size: examples a step.
         max_length: tokens; the longest text or block.
-        learning_rate: AdamW's step size for the operator; default: by kind and width.
+        learning_rate: AdamW's step size for the width maps, with which the rest keeps its proportion; default: by kind and
+            width.
         finetune_steps: steps that train all weights of the grown model afterwards.
         finetune_learning_rate: AdamW's step size for these.
         seed: seed of everything random.

@@ -77,6 +77,10 @@ def compress(
         sent: the arrays after the round.
         given: the arrays as the server gave them.
         lost: what earlier rounds lost; empty before the first.
+
+    Raises:
+        FedgrowError: a change is not finite: a few levels might hide that, and what is kept of it would spoil what comes
+            after.
     """
     if compression.exact:
         return dict(sent), {}
@@ -86,6 +90,8 @@ def compress(
         change = sent[name].float() - given[name].float()
         if name in lost:
             change = change + lost[name]
+        if not bool(change.isfinite().all()):
+            raise FedgrowError(f"array {name!r} changed by values that are not finite")
         parts = compression.encode(change)
         for part, tensor in parts.items():
             if part in together:

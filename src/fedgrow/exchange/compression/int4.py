@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression.base import Compression, Parts
 
 
@@ -28,6 +29,8 @@ class Int4(Compression):
 
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Return steps times scale."""
-        halves = torch.stack([parts[""] & 15, parts[""] >> 4], 1).flatten()[: shape.numel()]
-        steps = halves.to(torch.int8)
+        steps = torch.stack([parts[""] & 15, parts[""] >> 4], 1).flatten().to(torch.int8)
+        if bool((steps == 8).any()) or bool(steps[shape.numel() :].any()):
+            raise FedgrowError("an int4 array holds -8, or something beyond its end")
+        steps = steps[: shape.numel()]
         return (steps - 16 * (steps > 7)).float().reshape(shape) * parts["scale"]

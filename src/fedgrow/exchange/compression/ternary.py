@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression.base import Compression, Parts
 
 PLACES = torch.tensor([0, 2, 4, 6], dtype=torch.uint8)
@@ -33,5 +34,8 @@ class Ternary(Compression):
 
     def decode(self, parts: Parts, shape: torch.Size) -> Tensor:
         """Return signs times scale."""
-        signs = (parts[""][:, None] >> PLACES & 3).flatten()[: shape.numel()].to(torch.int8)
+        signs = (parts[""][:, None] >> PLACES & 3).flatten().to(torch.int8)
+        if bool((signs == 2).any()) or bool(signs[shape.numel() :].any()):
+            raise FedgrowError("a ternary array holds what is no sign, or something beyond its end")
+        signs = signs[: shape.numel()]
         return (signs - 4 * (signs > 1)).float().reshape(shape) * parts["scale"]
