@@ -10,10 +10,10 @@ FEWEST = 8  # different values of an array, and bytes of a form: fewer may be an
 
 
 def forms(tensor: Tensor) -> dict[str, bytes]:
-    """Return an array's bytes as it is, and as every compression writes it, by kind; none of an array at a plain start."""
+    """Return an array's bytes as every compression writes it, by kind; nothing of an array at a plain start."""
     if len(np.unique(tensor.numpy())) <= FEWEST:  # ones, zeros, one-hot rows: known to everyone
         return {}
-    found = {"as it is": tensor.numpy().tobytes()}
+    found = {}
     for name, kind in COMPRESSIONS.items():
         if "" in kind.parts:
             found[name] = kind().encode(tensor.float())[""].contiguous().view(torch.uint8).numpy().tobytes()

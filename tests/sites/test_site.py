@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from fedgrow.architectures import families
 from fedgrow.config.load import load_plan
@@ -19,6 +20,7 @@ from fedgrow.sites.ledger import verify
 from fedgrow.sites.limits import Refused
 from tests.sites.asking import message, shown, site, start
 from tests.sites.private import leaks
+from tests.written import forms
 
 
 def test_a_plan_is_approved_once_and_its_messages_are_answered(folder):
@@ -40,12 +42,14 @@ def test_a_plan_pinned_by_its_digest_is_not_asked_for(folder):
     site(folder, lambda *_: pytest.fail("asked"), plan=digest).answer(shown(folder))
 
 
+ABSENT = "mps" if torch.cuda.is_available() else "cuda"
 REFUSED = {
     "not approved": ({}, {}, "not approved"),
     "pinned to another": ({"plan": "0" * 64}, {}, "the site's file pins 000"),
     "more rounds": ({"limits": {"rounds": 2}}, {}, "3 rounds; limits.rounds allows 2"),
     "shares nothing": ({"limits": {"share": []}}, {}, "limits.share allows nothing"),
     "not in it": ({"name": "eve"}, {}, "no participant eve"),
+    "another device": ({}, {"training": {"device": ABSENT}}, f"there is no {ABSENT} here, only"),
     "a baseline": ({}, {"baselines": ["fedavg"]}, "shares dual-ligo, fedavg"),
 }
 
@@ -138,8 +142,8 @@ def test_a_site_that_was_away_before_the_first_round_takes_part_in_the_next(fold
     assert kept == (["round-0000", "round-0002"] if changes else ["round-0002"])
 
 
-@pytest.mark.parametrize("sent_as", ["float32", "float16"])
-def test_what_is_private_is_found_where_it_leaked(folder, sent_as):
+@pytest.mark.parametrize("kind", ["none", "float16", "bfloat16", "int8", "int4", "ternary"])
+def test_what_is_private_is_found_where_it_leaked(folder, kind):
     """The search that the tests of real processes, and the fault campaign, rely on."""
     one = site(folder)
     one.answer(shown(folder))
@@ -151,8 +155,8 @@ def test_what_is_private_is_found_where_it_leaked(folder, sent_as):
     assert leaks(folder, at)[0] == []
     small = folder / "site-ada/experiments/tiny-1/participants/ada/private/small/model.safetensors"
     name, tensor = next((n, t) for n, t in read_tensors(small).items() if t.dim() > 1)
-    (at / "database").write_bytes(b"..." + tensor.numpy().astype(sent_as).tobytes() + b"...")
-    assert leaks(folder, at)[0] == [f"ada: {name}"]
+    (at / "database").write_bytes(b"..." + forms(tensor)[kind] + b"...")
+    assert leaks(folder, at)[0] == [f"ada: {name}, {kind}"]
 
 
 def test_data_that_changed_since_the_approval_is_refused(folder):

@@ -38,6 +38,7 @@ from fedgrow.sites.flower import failed
 from fedgrow.sites.leaving import Leaving
 from fedgrow.sites.ledger import Ledger
 from fedgrow.sites.limits import APPROVED, Limits, Refused
+from fedgrow.training.device import device_of
 
 LEDGER = "ledger.jsonl"  # of an experiment; in the site's folder: of answers that belong to none
 Approve = Callable[[Plan, str], bool]
@@ -189,6 +190,10 @@ class Site:
             raise Refused(
                 "the plan leaves its family or intermediate shape open; it has to say what is trained"
             )
+        try:
+            device_of(plan.training)
+        except FedgrowError as error:
+            raise Refused(f"{error}, and have the coordinator begin anew with it") from None
         if plan.metrics != metrics_of(plan):
             raise Refused("metrics: the plan lists none; it has to say what leaves")
 
