@@ -14,7 +14,7 @@ class Independent(Alone):
     """Growth alone."""
 
     name = "independent"
-    title = "the same operators, grown alone (no averaging)"
+    title = "the plan's operators, grown alone (no averaging)"
     goes_by = ("operator", "local_operator", "intermediate", "schedule", "training")
 
     def run(self, site: "Participant") -> Ended:
