@@ -5,7 +5,9 @@ import shutil
 
 import pandas as pd
 import pytest
+import yaml
 
+from fedgrow.comparison import execute
 from fedgrow.comparison.execute import is_done
 from fedgrow.comparison.results import body_size, gather, write_table
 from fedgrow.comparison.run import Work
@@ -15,6 +17,8 @@ from fedgrow.runs.folder import RunFolder
 from fedgrow.runs.lock import Lock
 from tests.comparison.studies import METHODS, study
 from tests.federation import run_tiny, tiny_plan
+
+PEOPLE = ("ada", "bob", "cyd")
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +88,40 @@ def test_costs(done):
     assert curve[-1]["bytes"] == together["bytes_up"] + together["bytes_down"]
 
 
-def test_all_methods_begin_with_the_same_small_models(done):
+def test_all_methods_begin_with_the_small_models_of_their_setting(done, tmp_path, monkeypatch):
     work, _ = done
-    files = [
-        (work.folder(e) / "participants" / "ada" / "private" / "small" / "model.safetensors").read_bytes()
-        for e in work.experiments["plan-plan-0"]
-    ]
-    assert len(files) == 4
-    assert len(set(files)) == 1
+
+    def small(folder):
+        return [
+            (RunFolder(folder).participant(n) / "private/small/model.safetensors").read_bytes()
+            for n in PEOPLE
+        ]
+
+    def begun(run, approach):
+        seen[approach] = small(run.path)
+        raise FedgrowError("enough")
+
+    seen = {}
+    monkeypatch.setattr(execute, "carry_out", begun)
+    for one in work.experiments["plan-plan-0"]:
+        with pytest.raises(FedgrowError, match="enough"):
+            execute.experiment(
+                tmp_path / one.method,
+                work.folder(one.setting),
+                one.approach,
+                yaml.safe_dump(one.plan.model_dump(mode="json")),
+            )
+    assert list(seen) == ["dual-ligo", "small", "fedavg"]
+    assert all(models == small(work.folder(work.settings[0])) for models in seen.values())
+
+
+def test_what_is_done_keeps_no_models(done):
+    """A study of a hundred experiments would fill a disk with them; those of settings serve methods that come later."""
+    work, _ = done
+    for one in work.all():
+        assert not list(work.folder(one).rglob("model.safetensors"))
+        assert {"participants", "baselines"}.isdisjoint(path.name for path in work.folder(one).iterdir())
+    assert len(list(work.folder(work.settings[0]).rglob("model.safetensors"))) == len(PEOPLE)
 
 
 def test_what_is_missing_is_done_anew_and_is_the_same(done, tmp_path):

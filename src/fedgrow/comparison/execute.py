@@ -86,6 +86,11 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
         "outcome": outcome.to_json(),
     }
     write_json(folder / DONE, record)
+    for kept in (
+        "participants",
+        "baselines",
+    ):  # small models, private state, whole models: its figures do not need them
+        shutil.rmtree(folder / kept, ignore_errors=True)
 
 
 def _run(folder: Path, plan_text: str) -> RunFolder:
