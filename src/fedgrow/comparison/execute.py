@@ -86,11 +86,9 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
         "outcome": outcome.to_json(),
     }
     write_json(folder / DONE, record)
-    for kept in (
-        "participants",
-        "baselines",
-    ):  # small models, private state, whole models: its figures do not need them
-        shutil.rmtree(folder / kept, ignore_errors=True)
+    # its figures need no small models, no private state and no whole models
+    for name in ("participants", "baselines"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _run(folder: Path, plan_text: str) -> RunFolder:
