@@ -39,7 +39,7 @@ from fedgrow.exchange.contract import PLAN, Contract
 from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.wire import become_server, from_bytes, to_bytes
 from fedgrow.federated.client_app import SiteError
-from fedgrow.sites.coordination import digest_of, plan_text
+from fedgrow.sites.coordination import introducing, plan_text
 from fedgrow.sites.ledger import Ledger, verify
 from fedgrow.sites.site import Site
 
@@ -174,7 +174,7 @@ class Fuzz:
         plan = resolve(load_plan(self.folder / "plan.yaml"))
         text = plan_text(plan)
         start = to_record(global_start(plan, families()["vit"]))
-        shown = {"server-round": 0, "experiment": "tiny-1", "plan": text, "digest": digest_of(text)}
+        shown = introducing("tiny-1", text)
         made = []
         for kind, config, arrays in (
             (PLAN, shown, ArrayRecord()),

@@ -1,6 +1,7 @@
 """A site, and the messages by which a coordinator asks it."""
 
 import json
+from collections.abc import Mapping
 
 import yaml
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
@@ -14,7 +15,7 @@ from fedgrow.exchange.packing import packed
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server
 from fedgrow.methods.dual_ligo import global_start
-from fedgrow.sites.coordination import digest_of, plan_text
+from fedgrow.sites.coordination import introducing, plan_text
 from fedgrow.sites.site import Site
 from tests.sites.making import write_yaml
 
@@ -25,13 +26,14 @@ def site(folder, approve=lambda plan, digest: True, **changes) -> Site:
     return Site(load_site(folder / "ada.yaml"), approve)
 
 
-def shown(folder, run: int = 7, experiment: str = "tiny-1", digest: str | None = None, **changes) -> Message:
-    """Return the message that shows a plan."""
+def shown(
+    folder, run: int = 7, experiment: str = "tiny-1", said: Mapping[str, str] = {}, **changes
+) -> Message:
+    """Return the message that shows a plan; ``said`` goes before what a coordinator would say of it."""
     become_server(run)
     overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     text = plan_text(resolve(load_plan(folder / "plan.yaml", overrides)))
-    config = {"server-round": 0, "experiment": experiment, "plan": text, "digest": digest or digest_of(text)}
-    return message(PLAN, run, config=config)
+    return message(PLAN, run, config=introducing(experiment, text) | said)
 
 
 def message(

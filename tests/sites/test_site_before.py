@@ -12,7 +12,7 @@ from fedgrow.exchange.compression import COMPRESSIONS, compress
 from fedgrow.exchange.contract import PLAN
 from fedgrow.federated.client_app import SiteError
 from fedgrow.methods.dual_ligo import global_start
-from fedgrow.sites.coordination import digest_of, plan_text
+from fedgrow.sites.coordination import introducing, plan_text
 from fedgrow.sites.leaving import Leaving
 from tests.sites.asking import message, shown, site
 
@@ -21,8 +21,7 @@ def raw_shown(folder, **changes) -> Message:
     """Return the message that shows a plan that no coordinator of ours would show."""
     raw = json.loads(plan_text(resolve(load_plan(folder / "plan.yaml")))) | changes
     text = json.dumps(raw)
-    config = {"server-round": 0, "experiment": "tiny-1", "plan": text, "digest": digest_of(text)}
-    return message(PLAN, config=config)
+    return message(PLAN, config=introducing("tiny-1", text))
 
 
 def people(**brought) -> list[dict]:

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from fedgrow import __version__
 from fedgrow.errors import FedgrowError
+from fedgrow.runs.environment import this_fedgrow
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -55,14 +55,18 @@ app = Cli(
 
 def _version(show: bool) -> None:
     if show:
-        print(f"fedgrow {__version__}")
+        print(f"fedgrow {this_fedgrow()}")
         raise typer.Exit
 
 
 @app.callback()
 def main(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
+        False,
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print the version, and a digest of the code.",
     ),
 ) -> None:
     """Grow a larger transformer together."""

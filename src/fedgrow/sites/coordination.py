@@ -13,10 +13,11 @@ from fedgrow.config.plan import NAME, Frozen, Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import append_line, read_record, read_text, write_json, write_text
+from fedgrow.runs.environment import this_fedgrow
 from fedgrow.runs.folder import RunFolder, digest_of
 from fedgrow.sites.certificates import check_names, make_certificates, read_public_key, write_private
 
-__all__ = ["NAME", "Coordination", "digest_of", "plan_text"]
+__all__ = ["NAME", "Coordination", "digest_of", "introducing", "plan_text"]
 
 
 CERTIFICATES = ("ca.crt", "server.crt", "server.key")
@@ -210,3 +211,14 @@ def _check_whole(certificates: Path) -> None:
 def plan_text(plan: Plan) -> str:
     """Return the plan as sites are shown it: one form, so that it has one digest."""
     return json.dumps(plan.model_dump(mode="json"), sort_keys=True, ensure_ascii=True)
+
+
+def introducing(experiment: str, text: str) -> dict[str, str | int]:
+    """Return what a message that shows a plan says.
+
+    Args:
+        experiment: the experiment's name.
+        text: the plan's, as of ``plan_text``.
+    """
+    said = {"experiment": experiment, "plan": text, "digest": digest_of(text), "fedgrow": this_fedgrow()}
+    return {"server-round": 0, **said}

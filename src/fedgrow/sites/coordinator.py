@@ -23,7 +23,7 @@ from fedgrow.runs.events import emit
 from fedgrow.runs.lock import Lock
 from fedgrow.runs.operator import write_operator
 from fedgrow.sites.children import Child, Ended, NotUp, wait_until_free, wait_until_listening
-from fedgrow.sites.coordination import Coordination, digest_of
+from fedgrow.sites.coordination import Coordination, introducing
 from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
 from fedgrow.sites.grid import LinkLost, SiteGrid
 from fedgrow.sites.introduction import Introduction
@@ -208,10 +208,7 @@ class Coordinator:
 
     def _introduce(self, federation: Federation, sites: SiteGrid) -> None:
         """Show every site the plan; one that has approved it says so. Who comes late is shown it then."""
-        text = self.at.shown
-        config = ConfigRecord(
-            {"server-round": 0, "experiment": self.at.experiment, "plan": text, "digest": digest_of(text)}
-        )
+        config = ConfigRecord({**introducing(self.at.experiment, self.at.shown)})
         content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: config})
 
         def tell(event: str, **values: Any) -> None:

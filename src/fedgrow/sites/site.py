@@ -31,6 +31,7 @@ from fedgrow.federated.client_app import app as client_app
 from fedgrow.federated.participant import Participant
 from fedgrow.methods.base import Tensors
 from fedgrow.runs.atomic import read_json, write_json, write_text
+from fedgrow.runs.environment import this_fedgrow
 from fedgrow.runs.events import emit
 from fedgrow.runs.folder import RunFolder, data_digests
 from fedgrow.sites.coordination import NAME, digest_of
@@ -144,6 +145,11 @@ class Site:
         """Check the plan that a message shows, have it approved once, and make the experiment's folder."""
         config = message.content.config_records[CONFIG]
         name, text, digest = str(config["experiment"]), str(config["plan"]), str(config["digest"])
+        if (theirs := str(config.get("fedgrow", "of no known version"))) != this_fedgrow():
+            raise Refused(
+                f"the coordinator has fedgrow {theirs[:40]!r}, this site has {this_fedgrow()!r}: the same plan may mean "
+                "another operator there; install the same, and join again"
+            )
         if not re.fullmatch(NAME, name):
             raise FedgrowError(f"the experiment's name {name[:80]!r} is none")
         if digest_of(text) != digest:
