@@ -1,7 +1,9 @@
 """A study from beginning to end, stopped and gone on with."""
 
 import json
+import os
 import shutil
+import signal
 
 import pandas as pd
 import pytest
@@ -164,6 +166,21 @@ def test_one_failure_leaves_the_others(tmp_path):
     assert is_done(work.folder(work.all()[0]))
     write_report(work.study, gather(work), work.out, failed, 1)
     assert "**failed**: wild/plan-plan-0" in (work.out / "report.md").read_text()
+
+
+def _killed(*_) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_ends_the_study_in_words_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    work = Work(study(tmp_path, methods={"small": {"approach": "small"}}), tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("fedgrow.comparison.run.experiment", _killed)
+        with pytest.raises(FedgrowError, match="a worker was ended from outside .* the same command goes on"):
+            work.run(2, lambda *_: None)
+    again = Work(work.study, work.out)
+    assert [s.name for s in again.to_do()[0]] == []
+    assert again.run(1, lambda *_: None) == {}
 
 
 def test_the_report_stands_alone(done):
