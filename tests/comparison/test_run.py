@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from fedgrow.architectures import Shape
 from fedgrow.comparison import execute
 from fedgrow.comparison.execute import is_done
 from fedgrow.comparison.results import body_size, gather, write_table
 from fedgrow.comparison.run import Work
+from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
 from fedgrow.report.comparison import write_report
 from fedgrow.runs.folder import RunFolder
@@ -139,6 +141,19 @@ def test_what_is_missing_is_done_anew_and_is_the_same(done, tmp_path):
     pd.testing.assert_frame_equal(after.drop(columns=changing), before.drop(columns=changing))
 
 
+def test_a_part_of_an_experiment_has_neither_seconds_nor_a_peak(done, tmp_path):
+    work, _ = done
+    copy = Work(work.study, tmp_path / "out")
+    shutil.copytree(work.out, copy.out)
+    victim = copy.experiments["plan-plan-1"][0]
+    (copy.folder(victim) / "done.json").unlink()
+    assert copy.run(1, lambda *_: None) == {}
+    line = gather(copy).query(f"method == {victim.method!r} and seed == 1").iloc[0]
+    assert line[["seconds", "peak_memory"]].isna().all()
+    write_report(work.study, gather(copy), copy.out, {}, 0)
+    assert "nan" not in (copy.out / "report.md").read_text("utf-8")
+
+
 def test_methods_and_seeds_may_be_added(done, tmp_path):
     work, _ = done
     shutil.copytree(work.out, tmp_path / "out")
@@ -176,7 +191,9 @@ def test_a_worker_that_is_killed_ends_the_study_in_words_and_the_same_command_go
     work = Work(study(tmp_path, methods={"small": {"approach": "small"}}), tmp_path / "out")
     with monkeypatch.context() as patch:
         patch.setattr("fedgrow.comparison.run.experiment", _killed)
-        with pytest.raises(FedgrowError, match="a worker was ended from outside .* the same command goes on"):
+        with pytest.raises(
+            FedgrowError, match=r"a worker was ended from outside .* the same command goes on"
+        ):
             work.run(2, lambda *_: None)
     again = Work(work.study, work.out)
     assert [s.name for s in again.to_do()[0]] == []
@@ -208,6 +225,13 @@ def test_the_large_body_is_counted_without_its_tables():
     assert body_size(plan) == layers * block + 2 * width + width  # the last norm, and the patches' bias
 
 
+def test_the_large_body_of_t5_is_that_of_the_task():
+    shape = {"layers": 2, "decoder_layers": 2, "width": 16, "heads": 2, "ffn": 24}
+    plan = Plan.model_construct(family="t5", large=Shape(**shape), task="token-classification")
+    encoder = body_size(plan)
+    assert encoder < body_size(plan.model_copy(update={"task": "sequence-classification"})) / 2
+
+
 def test_an_experiment_is_an_ordinary_run_folder(done):
     work, _ = done
     run = RunFolder(work.folder(work.all()[0]))
@@ -234,6 +258,8 @@ def test_rounds_that_not_all_take_part_in_are_reported(tmp_path):
     said = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "nan" not in said
     assert "1 to 3 rounds" in said
+    line, body = frame.query("method == 'together'").iloc[0], 4 * body_size(work.settings[0].plan)
+    assert f"| {line['bytes_up'] / 3 / body:.2%} |" in said  # one of three sends in each of three rounds
 
 
 def test_one_process_at_a_time(tmp_path):

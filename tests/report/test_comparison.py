@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from fedgrow.report.comparison import _versions, of_common_seeds
+from fedgrow.report.comparison import _versions, evaluated, of_common_seeds
 
 
 def lines(**seeds):
@@ -32,3 +32,21 @@ def test_what_experiments_ran_with_is_theirs():
     ran = [{"fedgrow": "0.1.0+aa", "torch": "2.9"}, {"fedgrow": "0.1.0+bb", "torch": "2.9"}]
     frame = pd.DataFrame({"versions": [json.dumps(one) for one in (*ran, ran[0])]})
     assert _versions(frame) == "fedgrow 0.1.0+aa (2 of 3) and 0.1.0+bb (1 of 3), torch 2.9"
+
+
+def sending(**methods):
+    """Return a line for every method, given its approach, bytes up and kind of evaluation."""
+    return pd.DataFrame(
+        {"method": name, "approach": approach, "bytes_up": up, "plan": json.dumps({"schedule": {"evaluation": how}})}
+        for name, (approach, up, how) in methods.items()
+    )  # fmt: skip
+
+
+def test_it_is_said_who_pays_for_evaluation_where_others_do_not():
+    frame = sending(a=("dual-ligo", 9, "along"), b=("fedavg", 9, "apart"), c=("fedrolex", 9, "along"))
+    assert "another broadcast a round: `b`, `c`; along with the next round: `a`." in evaluated(frame)
+
+
+def test_who_sends_nothing_is_evaluated_by_itself():
+    frame = sending(a=("dual-ligo", 9, "along"), b=("small", 0, "apart"))
+    assert evaluated(frame) == ""

@@ -135,7 +135,12 @@ class Federated(Approach):
     """Participants train in rounds, and what they share is averaged between them.
 
     Where an approach goes by ``strategy`` and ``compression``, these are the plan's; others average by themselves.
+
+    Attributes:
+        may_go_along: whether what a round came to can be evaluated when the next one begins.
     """
+
+    may_go_along: ClassVar[bool] = True
 
     @abstractmethod
     def learner(self, site: "Participant") -> Learner:
@@ -166,7 +171,7 @@ class Federated(Approach):
 
     def along(self, plan: Plan) -> bool:
         """Whether what a round came to is evaluated when the next round begins, not in a phase of its own."""
-        return plan.schedule.evaluation == "along"
+        return self.may_go_along and plan.schedule.evaluation == "along"
 
     def down(self, run: "RunFolder", held: Tensors, participant: int, server_round: int) -> Tensors:
         """Return what is sent to one participant, for a round, of all that the server holds."""

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.heterofl import HeteroFL
-from fedgrow.config.plan import Plan
 from fedgrow.growth.cut import Cut
 from fedgrow.methods.base import Learner, Tensors
 from fedgrow.methods.sub_model import WINDOW, RollingSubModel, begins_at
@@ -27,14 +26,11 @@ class FedRolex(HeteroFL):
 
     name = "fedrolex"
     title = "the same with a window that moves every round (FedRolex)"
+    may_go_along = False  # when the next round begins, its window is another one
 
     def cut(self, run: "RunFolder", participant: int, server_round: int) -> Cut:
         """Return a participant's part in a round."""
         return replace(super().cut(run, participant, server_round), offset=(server_round - 1) * STEP)
-
-    def along(self, plan: Plan) -> bool:
-        """Never: when the next round begins, its window is another one."""
-        return False
 
     def learner(self, site: "Participant") -> Learner:
         """Return the participant's part, as a model that takes another window in every round."""

@@ -40,9 +40,14 @@ def _besides(plan: Plan) -> int:
 def taking_part(plan: Plan, server_round: int) -> list[int]:
     """Return who trains in a round, by number: a share of all, at least one, drawn by the plan's seed."""
     people = len(plan.participants)
-    few = max(1, round(plan.schedule.participation * people))
+    few = share_of(people, plan.schedule.participation)
     drawn = random.Random(derive(plan.seed, SAMPLE, server_round)).sample(range(people), few)
     return sorted(drawn)
+
+
+def share_of(people: int, participation: float) -> int:
+    """Return how many train in a round: that share of all, at least one."""
+    return max(1, round(participation * people))
 
 
 def of_participant(rounds: Sequence[Parts], plan: Plan, participant: int) -> list[Parts]:

@@ -4,7 +4,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended, Metrics
-from fedgrow.approaches.rounds import count, flops_by_round
+from fedgrow.approaches.rounds import count
 from fedgrow.approaches.schedule import jointly, own_steps
 from fedgrow.methods import Tensors, WholeModel
 
@@ -34,5 +34,5 @@ class Small(Alone):
 
         site.fit(learner, {}, start, "joint", steps, 0, watch=watch)
         curve = [reached[end] for end in ends]
-        cost = flops_by_round(site, learner, rounds)
+        cost = [site.training_flops(learner, "joint", end, 0) for end in ends]
         return Ended(curve[-1], curve, cost, learner.trained(), count(site.small_model))

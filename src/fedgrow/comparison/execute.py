@@ -18,6 +18,7 @@ from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import carry_out, prepared_sites
 from fedgrow.federated.failure import why
+from fedgrow.federated.memory import keep_freed_memory
 from fedgrow.federated.participant import Participant
 from fedgrow.federated.simulate import forget
 from fedgrow.runs.atomic import read_json, write_folder, write_json
@@ -53,6 +54,7 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
     """
     if is_done(folder):
         return
+    keep_freed_memory()  # for every approach, so that peaks and seconds compare
     resumed = (folder / "run.json").is_file()
     run = _run(folder, plan_text)
     run.note(models=False)  # figures are compared: a grown model of every experiment would fill the disk
@@ -76,8 +78,9 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
     seconds = time.perf_counter() - began
     readied = [read_json(run.participant(n) / "private" / "small" / "prepared.json") for n in run.plan.names]
     record = {
-        "seconds": None if resumed else seconds,  # of a part only
-        "peak_memory": _peak_memory(),
+        # of a resumed one they would be those of a part
+        "seconds": None if resumed else seconds,
+        "peak_memory": None if resumed else _peak_memory(),
         "readying_flops": [r["flops"] for r in readied],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),

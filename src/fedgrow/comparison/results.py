@@ -53,7 +53,7 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
     """Return one experiment's line.
 
     ``bytes_up`` and ``bytes_down`` are of all rounds and participants, as serialised; ``body_bytes`` is the large body
-    without vocabulary in float32, for one participant and one way. ``flops`` is the training of all participants,
+    (``body_size``) in float32, for one participant and one way. ``flops`` is the training of all participants,
     operators included, ``readying_flops`` that of the small models where the approach begins with them; ``trained`` is the
     mean count of trained numbers over participants, ``model`` that of the parameters of the models they end with.
     """
@@ -91,8 +91,8 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "body_bytes": 4 * body_size(plan),
         "flops": float(sum(e.flops[-1] for e in ended if e.flops)),
         "readying_flops": float(sum(record["readying_flops"][i] for i in readied)),
-        "peak_memory": record["peak_memory"],
-        "seconds": float("nan") if record["seconds"] is None else record["seconds"],
+        "peak_memory": _or_nan(record["peak_memory"]),
+        "seconds": _or_nan(record["seconds"]),
         "finished": record["finished"],
         "versions": json.dumps(
             {"Python": record["environment"]["python"], **record["environment"]["packages"]}
@@ -103,6 +103,10 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "split": record["split"],
         "participants": json.dumps({name: e.metrics for name, e in outcome.participants.items()}),
     }
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def curve(outcome: Outcome, metric: str) -> list[dict[str, float]]:
@@ -126,11 +130,14 @@ def curve(outcome: Outcome, metric: str) -> list[dict[str, float]]:
 
 
 def body_size(plan: Plan) -> int:
-    """Count the numbers of the large model's body, tables over vocabulary and positions left out."""
+    """Count the numbers of the large model's body for its task; tensors with an axis of fixed size are left out.
+
+    These are tables over vocabulary and positions, and projections of patches.
+    """
     family, shape = families()[plan.family or ""], plan.large
     assert isinstance(shape, Shape)
     total = 0
-    for spec in family.specs(None):
+    for spec in family.specs(plan.task):
         if spec.part != "body" or spec.tied_to:
             continue
         sizes = [axis_size(label, shape) for label in spec.axes]

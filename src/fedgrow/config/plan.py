@@ -140,7 +140,8 @@ class SchedulePlan(Frozen):
     )
     evaluation: Literal["apart", "along"] = Field(
         "apart",
-        description="apart: a phase of its own after every round, of all; along: of a round's operator when the next begins",
+        description="apart: a phase of its own after every round; along: of a round's operator when the next begins, "
+        "as rounded for the way there (compression.down)",
     )
     finetune_steps: NonNegativeInt = Field(
         0, description="steps on all weights of each grown model, at its participant, after the last round"

@@ -34,6 +34,7 @@ def carry_out(run: RunFolder, name: str, engine: str = "local", tap: Tap | None 
     if isinstance(approach, Federated):
         if approach is not FED_GROW:
             approach.settle(run, prepared_sites(run))
+            participant.cache_clear()  # else every small model would be held twice
         _federate(run, name, engine, tap if approach is FED_GROW else None)
         with one_thread():
             outcome = _federated(run, approach)

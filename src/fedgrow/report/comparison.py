@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from fedgrow.approaches import APPROACHES
+from fedgrow.approaches import APPROACHES, Approach, Federated, Together
+from fedgrow.approaches.schedule import share_of
 from fedgrow.comparison.statistics import LEVEL, differences
 from fedgrow.config.study import Study
 from fedgrow.report.figures import curves
@@ -23,7 +24,7 @@ Rows = list[list[str]]
 AXES = {
     "round": "rounds",
     "bytes": "bytes travelled (all participants, both ways)",
-    "flops": "training FLOPs",
+    "flops": "training FLOPs (readying apart)",
 }
 
 
@@ -74,11 +75,13 @@ def write_report(study: Study, frame: pd.DataFrame, out: Path, failed: dict[str,
 
 NOTES = (
     "Every figure is measured on each participant's own held-out data; `±` is the sample's standard deviation over seeds, "
-    "`sd` that over participants (mean over seeds), differences are paired over seeds with a "
-    f"{LEVEL:.0%} interval (Student's t). Bytes are those of the messages as serialised, with evaluation's broadcasts. "
-    "Arithmetic is counted by torch (products, convolutions, attention); "
-    "readying is that of small models before growth. "
-    "Peak memory is that of the experiment's whole process, with all its participants."
+    "`sd` that of all participants (mean over seeds); differences are paired over the seeds that both methods have, with a "
+    f"{LEVEL:.0%} interval (Student's t). Bytes and arithmetic are of all rounds and participants; bytes are those of the "
+    "messages as serialised, with evaluation's broadcasts. Evaluation along with the next round is of arrays as rounded for "
+    "the way (`compression.down`), the last round's of exact ones. The large body, in float32, is without tables and "
+    "projections of a fixed size (vocabulary, positions, patches). Arithmetic is counted by torch (products, convolutions, "
+    "attention); readying is that of small models before growth. Peak memory is that of the experiment's whole process, "
+    "with all its participants; seconds are with evaluation and counting."
 )
 
 
@@ -158,7 +161,7 @@ def sections(study: Study, frame: pd.DataFrame) -> Iterator[Part]:
             better = "higher" if part["higher_is_better"].iloc[0] else "lower"
             said = (
                 f"{part['kind'].iloc[0]}, {metric} ({better} is better), {part['participants_count'].iloc[0]} participants, "
-                f"{_span(part['rounds'])} rounds{seeds}."
+                f"{_span(part['rounds'])} rounds{seeds}.{evaluated(part)}"
             )
             figures = {axis: curves(_curves(part, axis), AXES[axis], metric) for axis in AXES}
             yield Part(
@@ -185,6 +188,23 @@ def of_common_seeds(part: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return part[part["seed"].isin(common)], f"; of the seeds that all methods have: {kept}"
 
 
+def evaluated(part: pd.DataFrame) -> str:
+    """Return words on who evaluated how, where federated methods differ: a phase apart sends all down once more a round."""
+    sending = part[part["bytes_up"] > 0]
+    names: dict[bool, set[str]] = {False: set(), True: set()}
+    for method, approach, plan in sending[["method", "approach", "plan"]].itertuples(index=False):
+        names[_along(APPROACHES[approach], plan)].add(f"`{method}`")
+    if not all(names.values()):
+        return ""
+    apart, along = (", ".join(sorted(found)) for found in names.values())
+    return f" **Evaluated in a phase apart, another broadcast a round: {apart}; along with the next round: {along}.**"
+
+
+def _along(approach: Approach, plan: str) -> bool:
+    asked = bool(json.loads(plan)["schedule"]["evaluation"] == "along")
+    return asked and isinstance(approach, Federated) and approach.may_go_along
+
+
 def method_rows(part: pd.DataFrame) -> Rows:
     """Return a line for every method of one task and partition, the best first."""
     metric, higher = part["metric"].iloc[0], bool(part["higher_is_better"].iloc[0])
@@ -204,10 +224,12 @@ def method_rows(part: pd.DataFrame) -> Rows:
     for name in order:
         lines = groups[name]
         mean = lines.mean(numeric_only=True)
-        sent = mean["bytes_up"] / mean["rounds"] / mean["participants_count"] / mean["body_bytes"]
+        approach = APPROACHES[str(lines["approach"].iloc[0])]
+        sent = (lines["bytes_up"] / lines["plan"].map(_sendings) / lines["body_bytes"]).mean()
+        pooled = isinstance(approach, Together)
         rows.append(
             [
-                _label(str(name), str(lines["approach"].iloc[0])),
+                _label(str(name), approach),
                 str(len(lines)),
                 _with_spread(lines[f"{metric}_mean"]),
                 f"{mean[f'{metric}_sd']:.3f}",
@@ -215,11 +237,11 @@ def method_rows(part: pd.DataFrame) -> Rows:
                 *(f"{mean[f'{m}_mean']:.3f}" for m in more),
                 f"{mean['trained']:,.0f}",
                 f"{mean['trained'] / mean['model']:.1%}" if mean["model"] else "",
-                f"{sent:.2%}" if mean["bytes_up"] else "0",
-                f"{mean['bytes_up']:,.0f} / {mean['bytes_down']:,.0f}",
+                "data" if pooled else f"{sent:.2%}" if mean["bytes_up"] else "0",
+                "data" if pooled else f"{mean['bytes_up']:,.0f} / {mean['bytes_down']:,.0f}",
                 f"{mean['flops'] / 1e9:,.1f}",
                 f"{mean['readying_flops'] / 1e9:,.1f}",
-                f"{mean['peak_memory'] / 1e6:,.0f}",
+                "" if pd.isna(mean["peak_memory"]) else f"{mean['peak_memory'] / 1e6:,.0f}",
                 "" if pd.isna(mean["seconds"]) else f"{mean['seconds']:.1f}",
             ]
         )
@@ -265,9 +287,15 @@ def _interval(line: "pd.Series[Any]") -> str:
     return f"{line['low']:+.3f} to {line['high']:+.3f}"
 
 
-def _label(name: str, approach: str) -> str:
-    title = APPROACHES[approach].title
-    return f"`{name}`" if name == approach else f"`{name}` ({title})"
+def _label(name: str, approach: Approach) -> str:
+    return f"`{name}`" if name == approach.name else f"`{name}` ({approach.title})"
+
+
+def _sendings(plan: str) -> int:
+    """Return how often someone sends something in a round, over all rounds of a plan given as JSON."""
+    raw = json.loads(plan)
+    schedule = raw["schedule"]
+    return int(schedule["rounds"]) * share_of(len(raw["participants"]), schedule["participation"])
 
 
 def _curves(part: pd.DataFrame, axis: str) -> dict[str, list[tuple[float, float]]]:

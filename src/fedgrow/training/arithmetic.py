@@ -61,7 +61,8 @@ def training_flops(
         def step() -> object:
             return train(phase=phase, steps=1, seed=seed, trains=trains, batches=iter([example[size]]))
 
-        return counted(step, (type(learner), learner.reading.shape, names, tensors, batch_size, size, alike))
+        rows = len(example[size])
+        return counted(step, (type(learner), learner.reading.shape, names, tensors, rows, size, alike))
 
     sizes = sorted(times)
     known = {size: cost(size) for size in {*sizes[:1], *sizes[len(sizes) // 2 :][:1], *sizes[-1:]}}
