@@ -61,6 +61,14 @@ def test_without_a_public_model_it_computes_what_the_first_readied_model_compute
     assert close(quality(first, common_of(run).model), first.prepared["metrics"])
 
 
+def test_copies_of_a_unit_can_part(tmp_path):
+    """Where a unit is copied exactly, in what it reads and what it writes, training never tells its copies apart."""
+    model = common_of(begin(tmp_path / "run", NAME)).model
+    for name, weight in model.state_dict().items():
+        if name.endswith(("fc1.weight", "intermediate.dense.weight")):
+            assert len(torch.unique(weight, dim=0)) == len(weight)
+
+
 def test_a_head_readied_on_one_participants_classes_is_nobodys_start(tmp_path):
     run = begin(tmp_path / "run", NAME)
     common = common_of(run)

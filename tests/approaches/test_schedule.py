@@ -40,7 +40,15 @@ def test_every_federated_approach_has_the_same_steps(name):
         if hasattr(approach, "rounds"):
             given = sum(steps for parts in approach.rounds(plan) for _, steps in parts)
             after = plan.schedule.finetune_steps if approach is FED_GROW else 0
-            assert given + after == total_steps(plan), approach.name
+            readied = len(approach.readied(plan)) == len(plan.participants)
+            before = plan.prepare.steps if readied else 0
+            assert before + given + after == plan.prepare.steps + total_steps(plan), approach.name
+
+
+def test_only_fed_grow_and_fedprox_pull_to_the_rounds_start():
+    training = tiny_plan(training={"proximal": 0.5}).training
+    pulls = {a.name: a.training(training).proximal for a in APPROACHES.values() if hasattr(a, "training")}
+    assert {name for name, pull in pulls.items() if pull} == {"dual-ligo", "fedprox"}
 
 
 def test_alternating_trains_both_parts(tmp_path):
@@ -142,6 +150,7 @@ def test_the_budget_is_the_same_where_rounds_have_few():
     people, rounds = len(plan.participants), plan.schedule.rounds
     ours = sum(own_steps(plan, i) for i in range(people))
     assert ours == people * 4 + 2 * rounds * 5
+    ours += people * plan.prepare.steps  # of which this approach has none
     [_, *each] = APPROACHES["fedavg"].rounds(plan)
     assert 2 * sum(steps for parts in each for _, steps in parts) == pytest.approx(ours, abs=2)
 

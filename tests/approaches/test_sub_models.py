@@ -1,7 +1,10 @@
 """HeteroFL and FedRolex as federations: what travels, what is averaged, and what is refused."""
 
+import shutil
+
 import pytest
 import torch
+from transformers import AutoModel
 
 from fedgrow.approaches import APPROACHES
 from fedgrow.approaches.rounds import count
@@ -14,6 +17,8 @@ from fedgrow.growth.cut import Piece, put_together
 from fedgrow.methods.sub_model import WINDOW
 from fedgrow.methods.whole_model import body_names
 from tests.approaches.federating import SHAPES, Heard, Pull, begin, federate, sites
+from tests.approaches.test_common_model import BERT, GLOSSES, texts
+from tests.e2e.test_shipped_plans import tiny_bert
 from tests.federation import tiny_plan
 
 NAMES = ["heterofl", "fedrolex"]
@@ -104,6 +109,29 @@ def test_every_participant_ends_with_a_model_of_its_own_shape(tmp_path, name):
         model = learner.materialise(learner.shared_start(), learner.private_start())
         assert read(model).shape == read(site.small_model).shape
         assert learner.trained() == count(model)
+
+
+def test_parts_begin_as_public_small_models_and_windows_from_scratch(tmp_path):
+    """With one origin and one width, HeteroFL's server begins with the deepest small model."""
+    two = tiny_bert(tmp_path / "two", **BERT | {"num_hidden_layers": 2})
+    one = tmp_path / "one"
+    shutil.copytree(two, one)
+    model = AutoModel.from_pretrained(two, add_pooling_layer=False)
+    model.encoder.layer = model.encoder.layer[:1]
+    model.config.num_hidden_layers = 1
+    model.save_pretrained(one)
+    people = [{"name": "ada", "model": str(one)}, {"name": "bob", "model": str(two)}]
+    data = {"source": texts(tmp_path / "texts.parquet")}
+    for name in NAMES:
+        run = begin(
+            tmp_path / name, name, data=data, participants=people, **GLOSSES | {"prepare": {"steps": 0}}
+        )
+        for site, public in zip(sites(run, name), (one, two), strict=True):
+            down = site.approach.down(run, site.approach.start(run), site.index, 1)
+            begun = site.learner.materialise(down, site.learner.private_start()).state_dict()
+            theirs = AutoModel.from_pretrained(public, add_pooling_layer=False).state_dict()
+            same = [torch.equal(begun[f"bert.{n}"], tensor) for n, tensor in theirs.items()]
+            assert all(same) is (name == "heterofl")
 
 
 def test_every_entry_of_the_width_is_reached_by_a_window_that_moves(tmp_path):

@@ -14,7 +14,8 @@ from tests.tiny import logits as of_model
 def lora(name: str) -> Lora:
     model = small(name)
     frozen = body_names(read(model), vocabulary=True)
-    return Lora(model, plan().training, frozen, rank=2, alpha=4.0, seed=3)
+    training = plan().training.model_copy(update={"lora_rank": 2, "lora_alpha": 4.0})
+    return Lora(model, training, frozen, seed=3)
 
 
 @pytest.mark.parametrize("name", WITH_HEAD)

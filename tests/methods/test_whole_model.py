@@ -35,6 +35,13 @@ def test_every_phase_trains_everything_at_one_step_size(phase):
     assert group.learning_rate == 0.1
 
 
+def test_head_and_pooler_have_a_rate_of_their_own():
+    rest, heads = WholeModel(small("bert"), 0.1, head_rate=0.3).groups("joint")
+    assert (rest.learning_rate, heads.learning_rate) == (0.1, 0.3)
+    assert {n.rpartition(".")[0] for n in heads.names} == {"classifier", "bert.pooler.dense"}
+    assert set(rest.names) == set(WholeModel(small("bert"), 0.1).start) - set(heads.names)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_functional_model_is_the_model_it_was_made_of(name):
     learner = WholeModel(small(name), 0.1)

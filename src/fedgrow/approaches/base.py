@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from fedgrow.approaches.schedule import Parts, jointly, spread_steps
+from fedgrow.approaches.schedule import Parts, jointly, readying_steps, spread_steps
 from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan, TrainingPlan
 from fedgrow.methods.base import Learner, Tensors
 
@@ -88,6 +88,7 @@ class Approach(ABC):
         tasks: the tasks that it fits; None for every task.
         goes_by: the settings of a plan that it goes by, of those that a study may set for one method.
         also_read: those that a study may not set for it, though its results follow from them.
+        grows: whether it grows models, so that its results follow from how growth is done.
     """
 
     name: ClassVar[str]
@@ -96,10 +97,15 @@ class Approach(ABC):
     tasks: ClassVar[tuple[str, ...] | None] = None
     goes_by: ClassVar[tuple[str, ...]] = ("schedule", "training")
     also_read: ClassVar[tuple[str, ...]] = ()
+    grows: ClassVar[bool] = False
 
     def readied(self, plan: Plan) -> Collection[int]:
         """Return whose readied small models it begins with, by number: their readying is part of its cost."""
         return range(len(plan.participants))
+
+    def unreadied(self, plan: Plan) -> int:
+        """Return a participant's steps in place of a readying that the approach does not begin with."""
+        return 0 if len(self.readied(plan)) == len(plan.participants) else readying_steps(plan)
 
     def check(self, plan: Plan, family: "Family", shapes: Sequence["Shape"]) -> None:
         """Refuse a plan that the approach cannot carry out, before anything is written.
@@ -158,8 +164,8 @@ class Federated(Approach):
         return site.learner.shared_start()
 
     def training(self, plan: TrainingPlan) -> TrainingPlan:
-        """Return how participants train."""
-        return plan
+        """Return how participants train: without a pull to the round's start, which is Fed-Grow's to have, and FedProx's."""
+        return plan.model_copy(update={"proximal": 0.0})
 
     def strategy(self, plan: Plan) -> StrategyPlan:
         """Return how the server averages."""
@@ -192,7 +198,7 @@ class Federated(Approach):
 
     def rounds(self, plan: Plan) -> list[Parts]:
         """Return the phases and steps before the first round, and of every round."""
-        return jointly(spread_steps(plan), plan.schedule.rounds)
+        return jointly(spread_steps(plan, self.unreadied(plan)), plan.schedule.rounds)
 
     def trains(self, plan: Plan, name: str, server_round: int) -> bool:
         """Whether a shared tensor is trained in a round, if its phase trains it at all."""

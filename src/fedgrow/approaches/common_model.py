@@ -9,8 +9,9 @@ words. Not so a head over classes that was readied on the first participant's ow
 did better with a fresh one (digits, 4 rounds of 15 steps, mean accuracy at two development seeds: fresh 0.63 and 0.80,
 the first's 0.47 and 0.75, each participant's own grown onto the common body 0.55 and 0.73).
 
-Growth is by a fixed operator with the exact start, so the grown model computes what the small one computes
-(docs/exactness.md). Its configuration is common too, for growth may change the norms' epsilon and rotary settings.
+Growth is by the exact start, so the grown model computes what the small one computes (docs/exactness.md), with its free rows
+drawn, so that copies of a unit part in training. Its configuration is common too, for growth may change the norms' epsilon
+and rotary settings.
 """
 
 import copy
@@ -24,8 +25,10 @@ from torch import nn
 from fedgrow.architectures import read
 from fedgrow.architectures.configuration import save_config
 from fedgrow.architectures.models import load_model, meta_model, new_model, quiet
-from fedgrow.config.plan import OperatorPlan, Plan
-from fedgrow.methods.ligo import Ligo, Step, make_operator
+from fedgrow.config.plan import Plan
+from fedgrow.growth.operators.drawn import Drawn
+from fedgrow.growth.stage import Stage
+from fedgrow.methods.ligo import Ligo, Step
 from fedgrow.methods.whole_model import body_names
 from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.tasks.base import Codec
@@ -120,19 +123,23 @@ def _size(site: "Participant") -> int:
 
 def grow_common(site: "Participant") -> nn.Module:
     """Grow a participant's small model to the large shape: as it came, where it is public."""
-    small = site.small_model
-    if isinstance(site.entry.model, str):
-        seed = derive(site.plan.seed, INIT, site.index)
-        small, _ = load_for(site.entry.model, site.task, site.codec, seed=seed)
-    return grown(small, site.plan)
+    return grown(as_it_came(site), site.plan)
+
+
+def as_it_came(site: "Participant") -> nn.Module:
+    """Return a participant's small model before any private training, where it is public; else the readied one."""
+    if not isinstance(site.entry.model, str):
+        return site.small_model
+    seed = derive(site.plan.seed, INIT, site.index)
+    return load_for(site.entry.model, site.task, site.codec, seed=seed)[0]
 
 
 def grown(small: nn.Module, plan: Plan) -> nn.Module:
-    """Return a small model grown to the plan's large shape by a fixed operator with the exact start."""
+    """Return a small model grown to the plan's large shape, with the exact start and its free rows drawn."""
     reading = read(small)
-    operator = make_operator(OperatorPlan(kind="fixed"), reading.family, reading.shape, plan.large, plan.seed)
+    operator = Drawn(Stage(reading.family, reading.shape, plan.large), seed=plan.seed)
     learner = Ligo(small, [Step(operator)], plan.training)
-    return learner.materialise({}, learner.private_start())
+    return learner.materialise(learner.shared_start(), learner.private_start())
 
 
 def own_config(common: Any, like: Any, *, words: bool) -> Any:

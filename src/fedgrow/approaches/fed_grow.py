@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated, Sent
 from fedgrow.approaches.schedule import Parts, in_phases, in_turn
-from fedgrow.config.plan import Plan
+from fedgrow.config.plan import Plan, TrainingPlan
 from fedgrow.config.study import SETTING
 from fedgrow.methods import DualLigo
 from fedgrow.methods.base import Learner, Tensors
@@ -23,6 +23,7 @@ class FedGrow(Federated):
     title = "grown together (Fed-Grow)"
     travels = "Global-LiGO"
     goes_by = SETTING
+    grows = True
 
     def learner(self, site: "Participant") -> Learner:
         """Return both operators around the participant's small model."""
@@ -41,6 +42,10 @@ class FedGrow(Federated):
     ) -> Tensors | None:
         """Keep a frozen operator to the bit; else average as the plan says."""
         return held if run.plan.operator.frozen else None
+
+    def training(self, plan: TrainingPlan) -> TrainingPlan:
+        """Return the plan's, with its pull."""
+        return plan
 
     def rounds(self, plan: Plan) -> list[Parts]:
         """Return the plan's schedule."""

@@ -27,6 +27,7 @@ class FedAvgGrown(Federated):
     title = "the large model grown from one public (else the first) small model, its body averaged"
     goes_by = ("schedule", "training", "strategy", "compression")
     travels = "the large model's body"
+    grows = True
 
     def readied(self, plan: Plan) -> Collection[int]:
         """Return that of the common model."""
@@ -42,7 +43,8 @@ class FedAvgGrown(Federated):
     def learner(self, site: "Participant") -> Learner:
         """Return the participant's large model."""
         common = Common.load(site.run.approach(self.name) / "common", site.task.name)
-        return WholeModel(common.own(site), site.plan.training.model_learning_rate, common.names)
+        rates = site.plan.training
+        return WholeModel(common.own(site), rates.model_learning_rate, common.names, rates.head_learning_rate)
 
     def start(self, run: "RunFolder") -> Tensors:
         """Return what was settled."""

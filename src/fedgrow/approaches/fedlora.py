@@ -19,18 +19,15 @@ if TYPE_CHECKING:
     from fedgrow.federated.participant import Participant
     from fedgrow.runs.folder import RunFolder
 
-RANK, ALPHA = 8, 16.0
-
 
 class FedLora(Federated):
     """LoRA on the common grown model, its factors averaged."""
 
     name = "fedlora"
-    title = (
-        f"federated LoRA (rank {RANK}) on the large model grown from one public (else the first) small model"
-    )
+    title = "federated LoRA on the large model grown from one public (else the first) small model"
     goes_by = ("schedule", "training", "strategy", "compression")
     travels = "LoRA's factors"
+    grows = True
 
     def readied(self, plan: Plan) -> Collection[int]:
         """Return that of the common model."""
@@ -51,5 +48,4 @@ class FedLora(Federated):
         return read_tensors(run.approach(self.name) / "start.safetensors")
 
     def _lora(self, site: "Participant", common: Common) -> Lora:
-        plan = site.plan
-        return Lora(common.own(site), plan.training, common.names, rank=RANK, alpha=ALPHA, seed=plan.seed)
+        return Lora(common.own(site), site.plan.training, common.names, seed=site.plan.seed)

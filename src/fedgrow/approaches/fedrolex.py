@@ -3,12 +3,15 @@
 The window of every axis begins one entry further in every round, and goes on at the start where the axis ends. Heads move
 whole; layers are always the first ones (the paper, which rolls over the channels of each layer, has all of them
 everywhere), so layers beyond the deepest small model's are never trained. A participant keeps its head, and whatever else
-is private, at the large width and trains the same window of it. It is evaluated with the window of the round.
+is private, at the large width and trains the same window of it. It is evaluated with the window of the round. All
+begins from scratch, as in the paper: a window moves over entries that no small model has.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fedgrow.approaches.fedavg import FedAvg
 from fedgrow.approaches.heterofl import HeteroFL
 from fedgrow.growth.cut import Cut
 from fedgrow.methods.base import Learner, Tensors
@@ -27,6 +30,10 @@ class FedRolex(HeteroFL):
     name = "fedrolex"
     title = "the same with a window that moves every round (FedRolex)"
     may_go_along = False  # when the next round begins, its window is another one
+
+    def begin(self, sites: Sequence["Participant"], names: Sequence[str]) -> Tensors:
+        """Return the large body from scratch: windows move over entries that no small model has."""
+        return FedAvg.begin(self, sites, names)
 
     def cut(self, run: "RunFolder", participant: int, server_round: int) -> Cut:
         """Return a participant's part in a round."""

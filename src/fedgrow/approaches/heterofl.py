@@ -1,9 +1,13 @@
 """HeteroFL (Diao, Ding and Tarokh, ICLR 2021): every participant trains the part of the large model that it can carry.
 
-The server holds the large body from scratch. A participant's part has its small model's own shape: the first layers, the
-first heads, and of every other axis the first entries. The server averages every entry over those who hold it, by their
-numbers of examples; what nobody holds stays as it was. Heads, poolers, and tables over vocabularies that differ stay with
-their participants, at the width of the part.
+The server holds a large body. A participant's part has its small model's own shape: the first layers, the first heads, and
+of every other axis the first entries. The server averages every entry over those who hold it, by their numbers of
+examples; what nobody holds stays as it was. Heads, poolers, and tables over vocabularies that differ stay with their
+participants, at the width of the part.
+
+The paper cuts widths, of one depth, from scratch. Here parts differ in depth, too, and where small models are public the
+body holds the largest of them (``common_model`` says which that is), and every part begins with its own small model's
+pooler and tables: where all small models have one width and one origin, this is plain averaging of them, by layer.
 
 A participant is evaluated with its part: HeteroFL gives the large model to none but those who can carry it whole. Two
 pieces of the paper are left out: its scaler, for the part is to be a plain model of its family, with norms of its own; and
@@ -13,7 +17,10 @@ the masking of absent classes, for no head is shared.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from torch import nn
+
 from fedgrow.approaches.base import Sent
+from fedgrow.approaches.common_model import as_it_came, source_of
 from fedgrow.approaches.fedavg import FedAvg
 from fedgrow.architectures import Family, Shape, read
 from fedgrow.config.plan import Plan
@@ -51,6 +58,16 @@ class HeteroFL(FedAvg):
         super().settle(run, sites)
         write_json(run.approach(self.name) / SHAPES, [cut.sub.model_dump() for cut in cuts])
 
+    def begin(self, sites: Sequence["Participant"], names: Sequence[str]) -> Tensors:
+        """Return the large body from scratch, and within it the largest public small one."""
+        held, source = super().begin(sites, names), source_of(sites)
+        small = public_part(source, self.shape(source))
+        if small is None:
+            return held
+        body = {name: tensor for name, tensor in small.state_dict().items() if name in held}
+        cut = Cut(source.run.family, source.plan.large, self.shape(source))
+        return put_together(held, [Piece(cut, body, 1)], source.task.name)
+
     def shape(self, site: "Participant") -> Shape:
         """Return the shape of a participant's part."""
         return cut_shape(site.run.family, read(site.small_model).shape, site.plan.large)
@@ -62,9 +79,8 @@ class HeteroFL(FedAvg):
 
     def learner(self, site: "Participant") -> Learner:
         """Return the participant's part, as a model."""
-        return sub_model(
-            site.small_model, site.plan, self.cut(site.run, site.index, 1), shared=self.names(site.run)
-        )
+        cut, names = self.cut(site.run, site.index, 1), self.names(site.run)
+        return sub_model(site.small_model, site.plan, cut, shared=names, begin=public_part(site, cut.sub))
 
     def names(self, run: "RunFolder") -> list[str]:
         """Return the names of the tensors that travel."""
@@ -84,3 +100,11 @@ class HeteroFL(FedAvg):
             for participant, (arrays, examples) in sorted(sent.items())
         ]
         return put_together(held, pieces, run.plan.task)
+
+
+def public_part(site: "Participant", part: Shape) -> nn.Module | None:
+    """Return a participant's small model as it came, if it is public and has the shape of the participant's part."""
+    if not isinstance(site.entry.model, str):
+        return None
+    small = as_it_came(site)
+    return small if read(small).shape == part else None

@@ -16,6 +16,7 @@ class Independent(Alone):
     name = "independent"
     title = "the plan's operators, grown alone (no averaging)"
     goes_by = ("operator", "local_operator", "intermediate", "schedule", "training")
+    grows = True
 
     def run(self, site: "Participant") -> Ended:
         """Train both operators, in the rounds and phases that the participant has in the federation."""

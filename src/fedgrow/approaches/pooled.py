@@ -47,6 +47,7 @@ class Pooled(Together):
     name = "pooled"
     title = "all data in one place: the grown large model trained on it (ceiling)"
     travels = "all data"
+    grows = True
 
     def readied(self, plan: Plan) -> Collection[int]:
         """Return that of the common model."""
@@ -74,7 +75,8 @@ class Pooled(Together):
         learner = WholeModel(model_for_all(source, codec), plan.training.model_learning_rate)
         data = codec.encode(joined([site.raw_data[0] for site in sites]))
         tests = [codec.encode(site.raw_data[1]) for site in sites]
-        rounds = jointly(sum(own_steps(plan, i) for i in range(people)), plan.schedule.rounds)[1:]
+        steps = sum(own_steps(plan, i) + self.unreadied(plan) for i in range(people))
+        rounds = jointly(steps, plan.schedule.rounds)[1:]
         weights = learner.private_start()
         curves: list[list[Metrics]] = []
         flops: list[int] = []

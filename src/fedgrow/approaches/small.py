@@ -20,7 +20,7 @@ class Small(Alone):
 
     def run(self, site: "Participant") -> Ended:
         """Train all weights of the small model, with one optimizer throughout: a slight favour to it."""
-        learner = WholeModel(site.small_model, site.small_rate)
+        learner = WholeModel(site.small_model, site.small_rate, (), site.plan.training.head_learning_rate)
         steps = own_steps(site.plan, site.index)
         rounds = jointly(steps, site.plan.schedule.rounds)
         ends = list(accumulate(sum(n for _, n in parts) for parts in rounds[1:]))

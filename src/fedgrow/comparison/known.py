@@ -24,7 +24,7 @@ def known_lines(tables: Iterable[Path], experiments: Sequence[Experiment]) -> di
 
     Raises:
         FedgrowError: a table cannot be read, or holds a result of one of these experiments on other files, or under a plan
-            that differs in what its approach goes by, or, where that grows models by the plan's operators, of other code.
+            that differs in what its approach goes by, or, where that grows models, of other code.
     """
     wanted = {(e.method, e.setting.task, e.setting.partition, e.setting.seed): e for e in experiments}
     found = {}
@@ -68,10 +68,10 @@ def _check(experiment: Experiment, plan: str, path: Path) -> None:
 def _check_code(experiment: Experiment, versions: str, path: Path) -> None:
     """Refuse what was grown by other code: the same plan may mean another operator there."""
     had, due = json.loads(versions).get("fedgrow"), environment()["packages"]["fedgrow"]
-    if "operator" in APPROACHES[experiment.approach].goes_by and had != due:
+    if APPROACHES[experiment.approach].grows and had != due:
         raise FedgrowError(
-            f"--known {path}: its result of {experiment.name} is of fedgrow {had}, this is {due}, and what operators do may "
-            "differ; leave the table out, or run the study with that code"
+            f"--known {path}: its result of {experiment.name} is of fedgrow {had}, this is {due}, which may grow models "
+            "otherwise; leave the table out, or run the study with that code"
         )
 
 

@@ -153,7 +153,7 @@ class TrainingPlan(Frozen):
 
     batch_size: PositiveInt = 32
     max_length: Annotated[int, Field(ge=2, description="tokens; the longest text or block")] = 64
-    head_learning_rate: PositiveFloat = 1e-3
+    head_learning_rate: PositiveFloat = Field(1e-3, description="for heads and poolers, whatever trains them")
     small_learning_rate: PositiveFloat = 1e-4
     model_learning_rate: PositiveFloat = Field(
         1e-3, description="for whole models: baselines that train all weights"
@@ -162,6 +162,8 @@ class TrainingPlan(Frozen):
         None, description="for the small model trained on, and FedProto's; default: that of readying it"
     )
     lora_learning_rate: PositiveFloat = Field(1e-3, description="for LoRA's factors: baseline fedlora")
+    lora_rank: PositiveInt = Field(8, description="of LoRA's terms: baseline fedlora")
+    lora_alpha: PositiveFloat = Field(16.0, description="LoRA's terms are multiplied by it over their rank")
     finetune_learning_rate: PositiveFloat | None = Field(
         None, description="for fine-tuning after the last round; default: that of readying the small model"
     )
@@ -172,7 +174,8 @@ class TrainingPlan(Frozen):
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     autocast: Literal["none", "bfloat16"] = Field("none", description="type of the model's forward pass")
     proximal: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="pull of what is shared towards the round's start (FedProx's mu)"
+        0.0,
+        description="pull of what is shared towards the round's start: Fed-Grow's, and the mu of baseline fedprox",
     )
     train_small: bool = Field(False, description="train the small weights too (they are never sent)")
     not_finite: Literal["stop", "skip"] = Field(

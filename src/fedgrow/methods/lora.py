@@ -32,10 +32,8 @@ class Lora(Learner):
 
     Args:
         model: the model at the start.
-        training: the rates of the terms, of head and pooler, and of the rest that is private.
+        training: rank, alpha and rate of the terms, the rates of head and pooler, and of the rest that is private.
         frozen: names of the tensors that are not trained.
-        rank: rank of the terms.
-        alpha: their factor is ``alpha / rank``.
         seed: of the random factors.
     """
 
@@ -45,13 +43,11 @@ class Lora(Learner):
         training: TrainingPlan,
         frozen: Collection[str],
         *,
-        rank: int,
-        alpha: float,
         seed: int,
     ) -> None:
         self.reading, self.training = read(model), training
         self.config: Any = model.config
-        self.rank, self.factor, self.seed = rank, alpha / rank, seed
+        self.rank, self.factor, self.seed = training.lora_rank, training.lora_alpha / training.lora_rank, seed
         start = {n: p.detach() for n, p in model.state_dict().items() if n not in self.reading.tied}
         self.frozen = Frozen({n: p for n, p in start.items() if n in frozen})
         self.private = {n: p for n, p in start.items() if n not in frozen}

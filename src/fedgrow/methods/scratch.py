@@ -24,4 +24,4 @@ def scratch(small: nn.Module, plan: Plan, *, shared: Collection[str]) -> WholeMo
     layers = source_layers(reading.shape.layers, plan.large.layers)
     config = with_shape(small.config, reading.family, plan.large, layers=layers)
     model = new_model(config, reading.head, seed=plan.seed)
-    return WholeModel(model, plan.training.model_learning_rate, shared)
+    return WholeModel(model, plan.training.model_learning_rate, shared, plan.training.head_learning_rate)

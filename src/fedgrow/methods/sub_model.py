@@ -1,4 +1,4 @@
-"""Sub-models of the large model from scratch: what HeteroFL's and FedRolex's participants train."""
+"""Sub-models of the large model: what HeteroFL's and FedRolex's participants train."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -43,17 +43,22 @@ def sub_config(config: Any, cut: Cut) -> Any:
     return with_shape(config, family, sub, rotary=settings, layers=range(sub.layers))
 
 
-def sub_model(small: nn.Module, plan: Plan, cut: Cut, *, shared: Collection[str]) -> WholeModel:
-    """Make a participant's sub-model with fresh weights.
+def sub_model(
+    small: nn.Module, plan: Plan, cut: Cut, *, shared: Collection[str], begin: nn.Module | None = None
+) -> WholeModel:
+    """Make a participant's sub-model.
 
     Args:
         small: the participant's small model: only its configuration is used.
         plan: the resolved plan.
         cut: which part of the large model it is.
         shared: names of the large model's tensors that are averaged.
+        begin: a model of the part's shape whose weights it has at the start; None: fresh ones.
     """
     model = new_model(sub_config(small.config, cut), read(small).head, seed=plan.seed)
-    return WholeModel(model, plan.training.model_learning_rate, shared)
+    if begin is not None:
+        model.load_state_dict(begin.state_dict(), strict=True)
+    return WholeModel(model, plan.training.model_learning_rate, shared, plan.training.head_learning_rate)
 
 
 class RollingSubModel(WholeModel):
@@ -71,7 +76,7 @@ class RollingSubModel(WholeModel):
 
     def __init__(self, small: nn.Module, plan: Plan, cut: Cut, *, shared: Collection[str]) -> None:
         model = new_model(sub_config(small.config, cut), read(small).head, seed=plan.seed)
-        super().__init__(model, plan.training.model_learning_rate, shared)
+        super().__init__(model, plan.training.model_learning_rate, shared, plan.training.head_learning_rate)
         self.cut = cut
         whole = scratch(small, plan, shared=shared).private_start()
         self.whole = {name: t for name, t in whole.items() if name in self.start}

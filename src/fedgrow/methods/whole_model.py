@@ -18,15 +18,23 @@ class WholeModel(Learner):
         model: the model at the start.
         learning_rate: AdamW's step size.
         shared: names of the tensors that are averaged.
+        head_rate: the step size of head and pooler; default: that of all others.
     """
 
-    def __init__(self, model: nn.Module, learning_rate: float, shared: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        learning_rate: float,
+        shared: Collection[str] = (),
+        head_rate: float | None = None,
+    ) -> None:
         self.reading = read(model)
         self.config: Any = model.config
         tied = self.reading.tied
         self.start = {n: p.detach() for n, p in model.state_dict().items() if n not in tied}
         self.shared_names = tuple(n for n in self.start if n in shared)
         self.learning_rate = learning_rate
+        self.head_rate = learning_rate if head_rate is None else head_rate
         self._module = empty_model(self.config, self.reading.head)
 
     @property
@@ -44,7 +52,11 @@ class WholeModel(Learner):
 
     def groups(self, phase: Phase) -> list[Group]:
         """Train everything in every phase."""
-        return [Group(tuple(self.start), self.learning_rate)]
+        if self.head_rate == self.learning_rate:
+            return [Group(tuple(self.start), self.learning_rate)]
+        heads = {n for s in self.reading.specs if s.part != "body" for n in s.names(self.reading.shape)}
+        body, head = (tuple(n for n in self.start if (n in heads) is its) for its in (False, True))
+        return [Group(body, self.learning_rate), Group(head, self.head_rate)]
 
     def weights(self, shared: Mapping[str, Tensor], private: Mapping[str, Tensor]) -> Tensors:
         """Put shared and private weights together, ties included."""
