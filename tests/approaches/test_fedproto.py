@@ -4,9 +4,12 @@ from collections import Counter
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from fedgrow.config.plan import TrainingPlan
 from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
+from fedgrow.methods import WholeModel
 from fedgrow.methods.prototypes import COUNTS, PROTOTYPES
 from tests.approaches.federating import DIGITS, Heard, begin, federate, sites
 from tests.federation import PLAN, tiny_plan
@@ -27,6 +30,25 @@ def test_only_the_table_travels_and_it_counts_each_participants_own_examples(tmp
     assert not first[COUNTS].any()
     assert last[COUNTS].sum() == sum(len(site.train_data) for site in people)
     assert torch.isfinite(last[PROTOTYPES]).all()
+
+
+@pytest.mark.parametrize(("settings", "as_plain"), [({"prototype_weight": 0}, True), ({}, False)])
+def test_without_weight_the_training_is_that_of_the_small_model(tmp_path, settings, as_plain):
+    run = begin(tmp_path / "run", "fedproto", training={"batch_size": 8} | settings)
+    site = sites(run, "fedproto")[0]
+    table = {PROTOTYPES: torch.ones(10, 8), COUNTS: torch.ones(10)}
+    pulled = site.fit(site.learner, table, site.learner.private_start(), "joint", 2, 1).private
+    small = WholeModel(site.small_model, site.small_rate)
+    plain = site.fit(small, {}, small.private_start(), "joint", 2, 1).private
+    assert all(torch.equal(pulled[n], plain[n]) for n in plain) == as_plain
+
+
+def test_the_weight_of_the_pull_is_the_plans(tmp_path):
+    run = begin(tmp_path / "run", "fedproto", training={"batch_size": 8, "prototype_weight": 0.25})
+    assert [site.learner.pull for site in sites(run, "fedproto")] == [0.25] * 3
+    assert TrainingPlan().prototype_weight == 1.0
+    with pytest.raises(ValidationError, match="prototype_weight"):
+        TrainingPlan(prototype_weight=-1)
 
 
 def test_without_a_closed_list_it_is_refused_before_a_run_begins():

@@ -105,6 +105,26 @@ def test_the_loss_has_the_pull_of_classes_with_a_prototype_only():
     assert torch.allclose(loss(made, table) - plain, mse_loss(found, aim), atol=1e-5)
 
 
+def test_the_pull_is_of_features_before_dropout():
+    ids, targets = batch("bert")["input_ids"], torch.tensor([0, 1, 1])
+    made = Prototypical(
+        small("bert"), 0.1, Encoded(list(ids), targets), Batches(ids, targets), 2,
+        numbers=[0, 1], classes=2, dimension=8, pull=1.0,
+    )  # fmt: skip
+    seen = []
+    made.module.dropout.p = 0.5
+    made.module.dropout.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    start, task = made.private_start(), TASKS["sequence-classification"]
+    table = {PROTOTYPES: torch.ones(2, 8), COUNTS: torch.ones(2)}
+
+    def loss_with(pull: float) -> torch.Tensor:
+        made.pull = pull
+        torch.manual_seed(0)
+        return made.loss(task, made.weights(table, start), start | table, batch("bert"), targets)
+
+    assert torch.allclose(loss_with(1.0) - loss_with(0.0), mse_loss(seen[-1], torch.ones(3, 8)), atol=1e-5)
+
+
 def test_only_the_model_is_trained():
     made = learner()
     [group] = made.groups("joint")

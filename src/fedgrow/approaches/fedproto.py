@@ -1,9 +1,9 @@
 """FedProto (Tan et al., AAAI 2022): models stay, and mean features of the classes travel.
 
 Every participant trains its own small model, whose features are pulled towards the mean feature that all have of the
-class. Features are what the classifier reads; where widths differ they are averaged down to the smallest among the
-participants. The server averages class by class over those who have the class, by their numbers of its examples, so it
-learns which classes a participant has and how many of each.
+class. Features are what the classifier reads, before the head's dropout, as in the authors' code; where widths differ they
+are averaged down to the smallest among the participants. The server averages class by class over those who have the class,
+by their numbers of its examples, so it learns which classes a participant has and how many of each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fedgrow.federated.participant import Participant
     from fedgrow.runs.folder import RunFolder
 
-LAMBDA = 1.0  # as in the paper
 TABLE = "prototypes.json"
 
 
@@ -58,7 +57,7 @@ class FedProto(Federated):
             site.codec,
             site.plan.training.batch_size,
             numbers=class_numbers(site),
-            pull=LAMBDA,
+            pull=site.plan.training.prototype_weight,
             **table,
         )
 

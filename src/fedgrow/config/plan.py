@@ -177,6 +177,10 @@ class TrainingPlan(Frozen):
         0.0,
         description="pull of what is shared towards the round's start: Fed-Grow's, and the mu of baseline fedprox",
     )
+    prototype_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0,
+        description="of the pull of features towards their classes' prototypes: baseline fedproto (its lambda)",
+    )
     train_small: bool = Field(False, description="train the small weights too (they are never sent)")
     not_finite: Literal["stop", "skip"] = Field(
         "stop", description="what to do with a step whose loss is not finite"

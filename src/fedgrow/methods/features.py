@@ -1,6 +1,7 @@
-"""Features of a classifying model: what its last linear map reads, one vector an example.
+"""Features of a classifying model: what its last linear map reads, before the head's own dropout; one vector an example.
 
-Where that map stands is in the family's table: it is the module of the head's tensor whose rows are labels.
+Where that map stands is in the family's table: it is the module of the head's tensor whose rows are labels. A dropout of
+the head's own stands beside it.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +48,7 @@ def classifier_of(model: nn.Module, reading: Reading) -> Classifier:
 def with_features(
     module: nn.Module, path: str, call: Callable[[], Tensor], inputs: Mapping[str, Tensor]
 ) -> tuple[Tensor, Float[Tensor, "batch width"]]:
-    """Run a model and return what it returns, with the feature of every example.
+    """Run a model and return what it returns, with the feature of every example, as it is before the head's dropout.
 
     Decoders classify every token and take the answer at the last one; so is the feature.
 
@@ -58,16 +59,23 @@ def with_features(
         inputs: its keyword arguments.
     """
     seen: list[Tensor] = []
-    handle = module.get_submodule(path).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    reader = _dropout(module, path) or module.get_submodule(path)
+    handle = reader.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:
         output = call()
     finally:
         handle.remove()
-    [feature] = seen
+    feature = seen[-1]  # the last: some heads use their dropout before a layer of their own, too
     if feature.dim() == 3:
         last = inputs["attention_mask"].sum(-1) - 1  # texts are padded on the right
         feature = feature[torch.arange(len(feature)), last]
     return output, feature
+
+
+def _dropout(module: nn.Module, path: str) -> nn.Dropout | None:
+    """Return the dropout that stands beside a classifier, if there is one."""
+    found = getattr(module.get_submodule(path.rpartition(".")[0]), "dropout", None)
+    return found if isinstance(found, nn.Dropout) else None
 
 
 @torch.no_grad()
