@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from fedgrow.approaches import BASELINES
@@ -47,6 +48,27 @@ def test_one_head_for_the_labels_of_all(tmp_path):
     model = model_for_all(sites[0], codec)
     assert list(model.config.id2label.values()) == list(codec.labels)
     assert len(model.classifier.weight) == len(codec.labels)
+
+
+def test_for_a_participant_it_chooses_among_its_own_labels(tmp_path, monkeypatch):
+    """A made-up head that always says the last label it may: who does not have the last of all gets its own last."""
+
+    def stubborn(source, codec):
+        model = model_for_all(source, codec)
+        with torch.no_grad():
+            model.classifier.weight.zero_()
+            model.classifier.bias.copy_(torch.arange(len(codec.labels)))
+        return model
+
+    monkeypatch.setattr("fedgrow.approaches.pooled.model_for_all", stubborn)
+    sites = people(tmp_path, training={"batch_size": 8, "model_learning_rate": 1e-9}, **SKEWED)
+    everyones = labels_of_all(sites)
+    last = [max(site.codec.labels, key=everyones.index) for site in sites]
+    assert set(last) > {everyones[-1]}
+    held_out = [site.raw_data[1].labels for site in sites]
+    due = [labels.count(own) / len(labels) for own, labels in zip(last, held_out, strict=True)]
+    assert all(due)
+    assert [ended.metrics["accuracy"] for ended in run(sites)] == pytest.approx(due)
 
 
 def test_it_learns_from_everyone(tmp_path):

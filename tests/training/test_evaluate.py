@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers.modeling_outputs import ImageClassifierOutput
 
-from fedgrow.tasks import Encoded
+from fedgrow.tasks import TASKS, Encoded
+from fedgrow.tasks.token_classification import IGNORED, Tags
 from fedgrow.training.loop import evaluate
 from tests.training.toy import Fit, Rows, Toy, data, squares
 
@@ -72,3 +76,45 @@ def test_nothing_is_differentiated():
     kept = {name: t.requires_grad_() for name, t in toy.private_start().items()}
     evaluate(toy, toy.shared_start(), kept, data(), Rows(), Fit(), 4)
     assert all(t.grad is None for t in kept.values())
+
+
+class Echo(nn.Module):
+    def forward(self, x: torch.Tensor) -> ImageClassifierOutput:
+        return ImageClassifierOutput(logits=x)
+
+
+class Echoing(Toy):
+    """Its logits are what it is given."""
+
+    def materialise(self, *_) -> nn.Module:
+        return Echo()
+
+
+OWN = torch.tensor([True, False, True])  # the label with the highest logit everywhere is another's
+
+
+def test_it_chooses_among_some_labels_only():
+    logits = torch.tensor([[0.0, 9.0, 1.0], [2.0, 9.0, 0.0], [0.0, 9.0, 1.0]])
+    targets = torch.tensor([2, 0, 0])
+
+    def found(choices: torch.Tensor | None) -> dict[str, float]:
+        task = TASKS["image-classification"]
+        return evaluate(Echoing(), {}, {}, Encoded(list(logits), targets), Rows(), task, 2, choices=choices)
+
+    assert found(None)["accuracy"] == 0
+    assert found(OWN)["accuracy"] == pytest.approx(2 / 3)
+    assert found(OWN)["loss"] == pytest.approx(float(cross_entropy(logits[:, [0, 2]], targets // 2)))
+
+
+class Tagged(Rows):
+    def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, torch.Tensor], Tags]:
+        inputs, ids = super().batch(encoded, indices)
+        return inputs, Tags(ids, ["DET", "NOUN", "VERB"])
+
+
+@pytest.mark.parametrize(("choices", "accuracy"), [(None, 0), (OWN, 1)])
+def test_so_it_does_for_words(choices, accuracy):
+    logits, ids = torch.tensor([[0.0, 9.0, 1.0], [2.0, 9.0, 0.0]]), torch.tensor([[2, 0], [IGNORED, 0]])
+    texts = Encoded([logits, logits], ids)
+    found = evaluate(Echoing(), {}, {}, texts, Tagged(), TASKS["token-classification"], 1, choices=choices)
+    assert found["accuracy"] == accuracy

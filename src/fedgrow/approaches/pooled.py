@@ -1,8 +1,8 @@
 """All data in one place: the common grown model trained on everyone's training examples, a ceiling for sharing nothing.
 
-It takes as many steps as all participants together, with the same batch size. One head serves all, over the labels of
-all; on a participant's held-out data a predicted label that the participant does not have counts as wrong. Texts are
-tokenized, and images processed, as the common model asks for (``common_model`` says whose that is).
+It takes as many steps as all participants together, with the same batch size. One head serves all, over the labels (or
+tags) of all; on a participant's held-out data it chooses among the participant's own ones, as every other approach's head
+does. Texts are tokenized, and images processed, as the common model asks for (``common_model`` says whose that is).
 """
 
 import math
@@ -10,7 +10,9 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
 
 from fedgrow.approaches.base import Ended, Metrics, Together
 from fedgrow.approaches.common_model import (
@@ -74,7 +76,7 @@ class Pooled(Together):
         codec = codec_for_all(source, sites)
         learner = WholeModel(model_for_all(source, codec), plan.training.model_learning_rate)
         data = codec.encode(joined([site.raw_data[0] for site in sites]))
-        tests = [codec.encode(site.raw_data[1]) for site in sites]
+        tests = [(codec.encode(site.raw_data[1]), own_choices(site, codec)) for site in sites]
         steps = sum(own_steps(plan, i) + self.unreadied(plan) for i in range(people))
         rounds = jointly(steps, plan.schedule.rounds)[1:]
         weights = learner.private_start()
@@ -97,7 +99,10 @@ class Pooled(Together):
             weights = fitted.private
             size = plan.training.batch_size
             curves.append(
-                [evaluate(learner, {}, weights, test, codec, task, size, plan.training) for test in tests]
+                [
+                    evaluate(learner, {}, weights, test, codec, task, size, plan.training, choices)
+                    for test, choices in tests
+                ]
             )
             _finite(curves[-1], number)
         size = count(learner.materialise({}, weights))
@@ -110,6 +115,11 @@ class Pooled(Together):
 def labels_of_all(sites: Sequence["Participant"]) -> list[str]:
     """Return everyone's labels, each once: in the first participant's order, then the next's; empty if there are none."""
     return list(dict.fromkeys(label for site in sites for label in site.codec.labels))
+
+
+def own_choices(site: "Participant", codec: Codec) -> Bool[Tensor, " labels"] | None:
+    """Return which of the labels of all are the participant's own; None where the task has no labels."""
+    return torch.tensor([label in site.codec.labels for label in codec.labels]) if codec.labels else None
 
 
 def codec_for_all(source: "Participant", sites: Sequence["Participant"]) -> Codec:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from fedgrow.architectures.models import seeded
@@ -194,11 +195,13 @@ def evaluate(
     task: Task,
     batch_size: int,
     plan: TrainingPlan | None = None,
+    choices: Bool[Tensor, " labels"] | None = None,
 ) -> dict[str, float]:
     """Return the task's metrics, and the mean loss over batches as ``loss``.
 
     The ordinary model is made once: cheaper over many batches than growing, or meeting factors, in each. A plan says
-    where, and in which type, to compute; default: here, as the weights are.
+    where, and in which type, to compute; default: here, as the weights are. Choices say which of the labels there are to
+    choose among: the others' logits are minus infinity; default: all.
     """
     plan = plan or TrainingPlan()
     device = device_of(plan)
@@ -207,6 +210,8 @@ def evaluate(
         model = learner.materialise(on(device, shared), on(device, private)).to(device).eval()
         with autocast(plan, device):
             for logits, targets in predict(model, data, codec, batch_size, device):
+                if choices is not None:
+                    logits = logits.masked_fill(~choices, -torch.inf)
                 tallies.append(task.tally(logits, targets))
                 losses.append((float(task.loss(logits, targets)), len(targets)))
     loss = sum(value * n for value, n in losses) / sum(n for _, n in losses)
