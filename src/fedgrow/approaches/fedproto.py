@@ -58,6 +58,7 @@ class FedProto(Federated):
             site.plan.training.batch_size,
             numbers=class_numbers(site),
             pull=site.plan.training.prototype_weight,
+            head_rate=site.plan.training.head_learning_rate,
             **table,
         )
 

@@ -74,7 +74,10 @@ class Pooled(Together):
         plan, task = source.plan, source.task
         _comparable(sites)
         codec = codec_for_all(source, sites)
-        learner = WholeModel(model_for_all(source, codec), plan.training.model_learning_rate)
+        rates = plan.training
+        learner = WholeModel(
+            model_for_all(source, codec), rates.model_learning_rate, head_rate=rates.head_learning_rate
+        )
         data = codec.encode(joined([site.raw_data[0] for site in sites]))
         tests = [(codec.encode(site.raw_data[1]), own_choices(site, codec)) for site in sites]
         steps = sum(own_steps(plan, i) + self.unreadied(plan) for i in range(people))

@@ -71,6 +71,7 @@ class Prototypical(WholeModel):
         classes: how many classes the common list has.
         dimension: the dimension at which features are compared.
         pull: weight of the pull (the paper's lambda).
+        head_rate: the step size of head and pooler; default: that of all others.
     """
 
     def __init__(
@@ -85,8 +86,9 @@ class Prototypical(WholeModel):
         classes: int,
         dimension: int,
         pull: float,
+        head_rate: float | None = None,
     ) -> None:
-        super().__init__(model, learning_rate)
+        super().__init__(model, learning_rate, head_rate=head_rate)
         self.data, self.codec, self.batch_size = data, codec, batch_size
         self.numbers = torch.tensor(numbers)
         self.classes, self.dimension, self.pull = classes, dimension, pull
