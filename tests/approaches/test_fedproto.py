@@ -38,7 +38,7 @@ def test_without_weight_the_training_is_that_of_the_small_model(tmp_path, settin
     site = sites(run, "fedproto")[0]
     table = {PROTOTYPES: torch.ones(10, 8), COUNTS: torch.ones(10)}
     pulled = site.fit(site.learner, table, site.learner.private_start(), "joint", 2, 1).private
-    small = WholeModel(site.small_model, site.small_rate)
+    small = WholeModel(site.small_model, site.small_rate, (), site.plan.training.head_learning_rate)
     plain = site.fit(small, {}, small.private_start(), "joint", 2, 1).private
     assert all(torch.equal(pulled[n], plain[n]) for n in plain) == as_plain
 
