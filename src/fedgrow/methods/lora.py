@@ -22,7 +22,7 @@ from fedgrow.growth.factored import Factored, Recent
 from fedgrow.growth.paths import Path, reading_dimension
 from fedgrow.methods.base import Group, Learner, Phase, Tensors
 from fedgrow.methods.frozen import Frozen
-from fedgrow.methods.whole_model import filled_model
+from fedgrow.methods.whole_model import filled_model, head_names
 
 LORA = "lora/"
 
@@ -89,7 +89,7 @@ class Lora(Learner):
 
     def groups(self, phase: Phase) -> list[Group]:
         """Train the factors, head and pooler, and what else is private, in every phase."""
-        heads = {n for s in self.reading.specs if s.part != "body" for n in s.names(self.reading.shape)}
+        heads = head_names(self.reading)
         factors = tuple(f"{LORA}{name}.{part}" for name in self.reads for part in ("down", "up"))
         groups = [
             Group(factors, self.training.lora_learning_rate),

@@ -54,7 +54,7 @@ class WholeModel(Learner):
         """Train everything in every phase."""
         if self.head_rate == self.learning_rate:
             return [Group(tuple(self.start), self.learning_rate)]
-        heads = {n for s in self.reading.specs if s.part != "body" for n in s.names(self.reading.shape)}
+        heads = head_names(self.reading)
         body, head = (tuple(n for n in self.start if (n in heads) is its) for its in (False, True))
         return [Group(body, self.learning_rate), Group(head, self.head_rate)]
 
@@ -83,3 +83,8 @@ def body_names(reading: Reading, *, vocabulary: bool) -> list[str]:
         if spec.part == "body" and (vocabulary or "vocab" not in spec.axes)
         for name in spec.names(reading.shape)
     ]
+
+
+def head_names(reading: Reading) -> set[str]:
+    """Return the full names of the tensors of a model's head and pooler."""
+    return {name for spec in reading.specs if spec.part != "body" for name in spec.names(reading.shape)}
