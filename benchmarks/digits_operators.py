@@ -3,8 +3,8 @@
 Question: mean accuracy over participants of the shipped plan `digits`, grown together, for each operator and setting.
 Development seeds only (the demo's own seed 0 is not among them).
 
-Command:  python benchmarks/digits_operators.py [--seeds 101,102,103] [--only NAME,...] [--jobs 2]
-Last result: benchmarks/results/digits_operators.md
+Command:  python benchmarks/digits_operators.py [--seeds 101,102,103] [--only "NAME;..."] [--jobs 2]
+Last results: benchmarks/results/digits_operators.md, demo.md (there with the demo's own seeds)
 """
 
 import argparse

@@ -37,7 +37,7 @@ def join(
 
     Nothing leaves but what the plan lists; every message that leaves is in the ledger (`fedgrow audit`). Nothing that
     the coordinator sends is run. The same command goes on after an interruption. Exit code 3: the plan, a limit of
-    the site's own, or changed data was refused.
+    the site's own, changed data, or a coordinator with another fedgrow was refused.
     """
     from fedgrow.config.site import load_site
     from fedgrow.sites.certificates import make_key
