@@ -18,3 +18,8 @@ class ArchitectureError(FedgrowError):
 
 class ContractError(FedgrowError):
     """A message that holds something the plan's contract does not list; it is never sent."""
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """Return the first line of what an error says, at most so many characters of it; its kind, where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]

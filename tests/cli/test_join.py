@@ -83,3 +83,10 @@ def test_an_interrupted_question_ends_the_site(folder, run: Run, monkeypatch, ho
     ended = run("join", folder / "ada.yaml")
     assert ended.code == 130
     assert "interrupted; go on with: fedgrow join" in ended.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_refused(folder, run):
+    (folder / "site-ada").write_text("mine")
+    outcome = run("join", str(folder / "ada.yaml"))
+    assert outcome.code == 1
+    assert "site-ada cannot be made" in " ".join(outcome.stderr.split())

@@ -4,10 +4,12 @@ import json
 
 import pandas as pd
 import pytest
+from transformers import AutoTokenizer
 
 import fedgrow
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks import TASKS
+from fedgrow.tasks.tokenizers import learn
 from tests.architectures.folders import folder
 from tests.tasks.files import slots, words
 from tests.tasks.making import tokenizer
@@ -45,3 +47,17 @@ def test_columns_are_named_one_by_one(run, tmp_path):
 def test_a_role_is_checked_in_python_too(tmp_path):
     with pytest.raises(FedgrowError, match="columns: 'word' is no role"):
         fedgrow.learn("x", data="y", to="layers=3", out=tmp_path / "out", columns={"word": "a"})
+
+
+def test_the_tokenizer_is_saved_as_it_was_trained_with(run, tmp_path):
+    """Of its own it sets nothing around a pair; for questions it has to."""
+    _, small = folder(tmp_path / "gpt2", "gpt2-body", vocab_size=320)
+    learn(["some words for a vocabulary"] * 4, 300).save_pretrained(small)
+    options = ("--steps", 1, "--batch-size", 4, "--max-length", 32, "--to", "layers=3")
+    data = slots(tmp_path / "slots.parquet")
+    outcome = run(
+        "learn", small, "--data", data, "--task", "question-answering", "--out", tmp_path / "out", *options
+    )
+    assert outcome.code == 0, outcome.stderr
+    before, after = (AutoTokenizer.from_pretrained(at) for at in (small, tmp_path / "out"))
+    assert len(after("a", "b")["input_ids"]) == len(before("a", "b")["input_ids"]) + 2

@@ -32,3 +32,17 @@ def test_going_on_takes_nothing_that_would_be_ignored(folder, run):
     everything = [word for given in IGNORED.values() for word in given]
     refused(run("server", "--resume", "--out", out, *everything), f"leave {', '.join(sorted(IGNORED))} out")
     refused(run("server", "--resume"), "say which federation with --out")
+
+
+def test_a_plan_that_no_site_approved_is_not_gone_on_with(folder, run):
+    out = folder / "out"
+    assert run("server", folder / "plan.yaml", "--out", out, "--port", "9", "--prepare").code == 0
+    plan = (out / "plan.yaml").read_text()
+    (out / "plan.yaml").write_text(plan.replace("name: FedAvg", "name: FedMedian"))
+    refused(
+        run("server", "--resume", "--out", out), "plan.yaml was changed since the run began; bring it back"
+    )
+    refused(
+        run("simulate", "--resume", "--out", out), "of a federation between sites", "fedgrow server --resume"
+    )
+    assert "local" not in (out / "run.json").read_text()

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from fedgrow.cli.app import app
 from fedgrow.comparison.experiments import bare
-from fedgrow.comparison.inputs import inputs
 from fedgrow.comparison.results import gather, write_table
 from fedgrow.comparison.run import Work
 from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
+from fedgrow.runs.inputs import inputs
 from tests.comparison.studies import METHODS, study
 from tests.federation import tiny_plan
 

@@ -27,6 +27,10 @@ WRONG = {
     "unknown family": ("family=mamba", ["family", "'mamba'", "bert, deit", "vit"]),
     "unknown partition": ("partition.kind=fair", ["partition.kind", "'fair'", "dirichlet"]),
     "unknown schedule": ("schedule.kind=three-phase", ["schedule.kind", "'three-phase'"]),
+    "two things in one step": (
+        "schedule={kind: alternate, steps: 1}",
+        ["schedule: alternate trains two things in every round; set schedule.steps to 2 or more"],
+    ),
     "one token a text": ("training.max_length=1", ["training.max_length", "2"]),
     "a seed too large": ("seed=9223372036854775807", ["seed"]),
     "a name that is a path": ("name=../../x", ["name"]),

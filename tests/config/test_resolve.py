@@ -340,3 +340,19 @@ def test_a_text_model_without_a_tokenizer_is_refused(tmp_path):
     )
     assert text.startswith("participant p0: ")
     assert "put tokenizer.json there, or name another one as participants[].tokenizer" in text
+
+
+T5 = {"layers": 1, "decoder_layers": 1, "width": 8, "heads": 2, "ffn": 8}
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "question-answering"])
+def test_a_decoder_is_not_made_in_the_run(task):
+    text = refusal(participants=participants(T5), family="t5", task=task, large=T5, model_settings={})
+    assert f"participant p0: for {task} a t5 is not made in the run" in text
+    assert "name a folder or hub id as its model" in text
+
+
+def test_an_encoder_without_its_decoder_is():
+    changes = {"participants": participants(T5), "family": "t5", "model_settings": {}}
+    changes |= {"intermediate": T5, "large": T5}
+    assert resolve(parsed(task="token-classification", **changes)).family == "t5"

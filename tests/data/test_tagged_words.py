@@ -118,3 +118,14 @@ def test_several_columns_of_tags_have_to_be_told_apart(tmp_path):
     with pytest.raises(FedgrowError, match=r"data\.tags is not set and 'ner_tags', 'pos_tags' could each"):
         load(plan(tmp_path / "x.parquet"), WORDS, 0)
     assert load(plan(tmp_path / "x.parquet", tags="pos_tags"), WORDS, 0).tagged[0].tags == ("X",)
+
+
+@pytest.mark.parametrize("name", ["tokens", "ner_tags"])
+def test_half_a_character_is_refused(tmp_path, name):
+    record = {"tokens": ["hi", "you"], "ner_tags": ["O", "O"]}
+    file = tmp_path / "words.jsonl"
+    file.write_text(json.dumps(record | {name: ["hi", "\ud83d"]}))
+    with pytest.raises(
+        FedgrowError, match=rf"column '{name}' has half characters .*1 of 1 rows, first row 0"
+    ):
+        load(plan(file), WORDS, 0)

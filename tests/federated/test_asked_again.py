@@ -15,7 +15,7 @@ from fedgrow.federated import client_app, participant
 from fedgrow.federated.client_app import app
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.folder import RunFolder
-from tests.federation import tiny_plan
+from tests.federation import run_tiny, tiny_plan
 
 TOP_K = {"kind": "top-k", "fraction": 0.1}
 SCHEDULES = {
@@ -48,7 +48,7 @@ def test_a_message_asked_again_is_answered_the_same_and_not_carried_out_anew(tmp
     )
     trained = []
     train_round = Participant.train_round
-    monkeypatch.setattr(Participant, "train_round", lambda *of: trained.append(of[-1]) or train_round(*of))
+    monkeypatch.setattr(Participant, "train_round", lambda *of: trained.append(of[2]) or train_round(*of))
 
     def ask(server_round: int, scale: float = 1.0) -> str:
         arrays = to_record({name: t * scale for name, t in one.shared_start.items()})
@@ -99,3 +99,42 @@ def test_a_step_that_is_skipped_while_the_small_model_is_readied_is_told(tmp_pat
     events = (one.folder / "private" / "events.jsonl").read_text("utf-8")
     assert '"event": "skipped"' in events
     assert one.prepared["steps"] == 2
+
+
+def test_what_an_answer_that_was_not_taken_would_have_brought_is_not_lost(tmp_path):
+    """Of rounds 2 to 7 nothing was taken: round 8 brings what round 1 had left."""
+    faults = {"mode": "quorum", "deadline": 1.0}
+    one = site(tmp_path, compression=TOP_K, faults=faults, schedule={"rounds": 9, "steps": 2})
+    first = one.train_round(one.shared_start, 1, taken=0).shared
+    kept = one.lost.load(1)
+    for server_round in range(2, 8):
+        one.train_round(one.shared_start, server_round, taken=1)
+    assert one.lost.has(1)
+    mine = one.train_round(one.shared_start, 8, taken=1).shared
+    other = site(tmp_path / "other", compression=TOP_K, faults=faults, schedule={"rounds": 9, "steps": 2})
+    for server_round in range(2, 8):  # without compression's losses these are the same rounds
+        other.train_round(other.shared_start, server_round, taken=0)
+    theirs = other.train_round(other.shared_start, 8, taken=0).shared
+    assert first.keys() == mine.keys() == theirs.keys()
+    assert any(t.any() for t in kept.values())
+    assert any(not torch.equal(mine[n], theirs[n]) for n in mine)
+
+
+def test_the_server_says_whose_answer_it_took(tmp_path):
+    """Who is not drawn is told the last round that it had a part in."""
+    asked = []
+
+    def tap(way: str, data: bytes) -> None:
+        message = from_bytes(data)
+        if way == "down" and message.metadata.message_type == GROW:
+            said = message.content[CONFIG]
+            asked.append((message.metadata.dst_node_id, said["server-round"], said["taken"]))
+
+    schedule = {"rounds": 6, "steps": 1, "participation": 0.34}
+    run_tiny(tmp_path / "run", schedule=schedule, compression=TOP_K, tap=tap)
+    last: dict[int, int] = {}
+    for node, server_round, taken in asked:
+        assert taken == last.get(node, 0)
+        last[node] = server_round
+    assert len(asked) == 6  # one of three in each
+    assert any(taken < server_round - 1 for _, server_round, taken in asked)

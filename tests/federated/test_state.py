@@ -32,3 +32,10 @@ def test_nothing_private_is_not_an_error(tmp_path):
     state = PrivateState(tmp_path)
     state.save(0, {})
     assert state.load(0) == {}
+
+
+def test_a_round_that_is_still_needed_is_kept(tmp_path):
+    state = PrivateState(tmp_path / "state")
+    for server_round in range(1, 9):
+        state.save(server_round, {}, keep=2)
+    assert [r for r in range(1, 9) if state.has(r)] == [2, 6, 7, 8]

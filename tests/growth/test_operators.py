@@ -254,3 +254,13 @@ class TestFixed:
                 assert torch.equal(found.apply(x, 1), made.begin(axis).map.apply(x, 1))
             expected = made.initialiser.depth(made.stage)
             assert all(torch.equal(d.mix, expected[n].mix) for n, d in made.depth({}).items())
+
+
+@pytest.mark.parametrize("heads", [{"heads": 8, "kv_heads": 4}, {"heads": 4, "kv_heads": 4}])
+def test_shapes_are_known_where_heads_begin_to_share_less(heads):
+    """A key-value head that several heads shared is copied: fewer of the large ones are new."""
+    small = Shape(layers=2, width=16, heads=4, kv_heads=1, head_size=4, ffn=32, rotary=4)
+    large = small.model_copy(update=heads | {"width": 4 * heads["heads"], "layers": 3})
+    for kind in KINDS:
+        made = operator(kind, Stage(families()["llama"], small, large))
+        assert made.shapes() == {name: tuple(array.shape) for name, array in made.initial().items()}

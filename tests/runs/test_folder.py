@@ -180,3 +180,19 @@ def test_a_plan_that_was_changed_in_the_folder_is_refused(tmp_path):
         RunFolder.open(run.path).check_same()
     plan.write_text(text, "utf-8")
     RunFolder.open(run.path).check_same()
+
+
+def test_files_that_changed_since_the_run_began_are_named(tmp_path):
+    model = tmp_path / "small"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    run = created(tmp_path / "run")
+    plan = run.plan.with_paths(lambda value: value)
+    people = (plan.participants[0].model_copy(update={"model": str(model)}), *plan.participants[1:])
+    other = RunFolder.create(tmp_path / "other", plan.model_copy(update={"participants": people}), "local")
+    assert run.changed() is other.changed() is None
+    other.check_same()
+    (model / "config.json").write_text("{ }")
+    assert other.changed() == "'small'"
+    with pytest.raises(FedgrowError, match="--resume: 'small' changed since the run began; bring it back"):
+        other.check_same()

@@ -1,8 +1,10 @@
 """Certificates and keys, as TLS and Flower take them."""
 
+import shutil
 import socket
 import ssl
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -85,4 +87,14 @@ def test_what_is_no_such_key_is_refused(text):
 def test_a_damaged_private_key_is_refused(tmp_path):
     (tmp_path / "key").write_text("-----BEGIN nothing")
     with pytest.raises(FedgrowError, match="remove it to have a new one made"):
+        make_key(tmp_path / "key")
+
+
+@pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed, which makes such a key"
+)
+def test_a_key_with_a_passphrase_is_refused(tmp_path):
+    make = ("ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "secret", "-f", str(tmp_path / "key"))
+    subprocess.run(make, check=True, timeout=60)
+    with pytest.raises(FedgrowError, match=r"it cannot be read .*; remove it to have a new one made"):
         make_key(tmp_path / "key")

@@ -86,15 +86,26 @@ def test_an_address_that_the_coordinator_does_not_call_is_refused(folder, host):
 
 
 @pytest.mark.parametrize(
-    "name", ["me.example.org:9092", "https://me", "bücher.example", "a" * 64, "", "me_too", "a b", "*.org"]
+    "name",
+    [
+        "me.example.org:9092",
+        "https://me",
+        "bücher.example",
+        "a" * 64,
+        "",
+        "me_too",
+        "a b",
+        "*.org",
+        "2001:db8::1",
+    ],
 )
 def test_a_name_that_no_site_can_call_is_refused(folder, name):
-    with pytest.raises(FedgrowError, match=r"--name .*: expected a host's name or an address"):
+    with pytest.raises(FedgrowError, match=r"--name .*: expected a host's name or an IPv4 address"):
         create(folder, name=name)
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize("name", [f"{'a' * 40}.{'b' * 40}.example.org", "10.0.0.5", "2001:db8::1", "me"])
+@pytest.mark.parametrize("name", [f"{'a' * 40}.{'b' * 40}.example.org", "10.0.0.5", "me"])
 def test_names_that_sites_can_call_are_taken(folder, name):
     assert (create(folder, name=name).certificates / "server.crt").is_file()
 
@@ -145,3 +156,14 @@ def test_certificates_that_are_not_whole_are_refused(folder):
 def test_a_folder_that_is_no_coordinators_is_refused(tmp_path):
     with pytest.raises(FedgrowError, match="it holds no coordinator"):
         Coordination.open(tmp_path)
+
+
+def test_a_certificate_that_is_not_for_the_coordinators_own_calls_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("fedgrow.sites.certificates.LOCAL", ("localhost",))
+    make_certificates(folder / "own", ["me.example.org"])
+    with pytest.raises(FedgrowError, match=r"--certificates .*: server\.crt is not for 127\.0\.0\.1"):
+        create(folder, certificates=folder / "own")
+    (folder / "own" / "server.crt").write_text("none")
+    with pytest.raises(FedgrowError, match=r"server\.crt: it cannot be read .*expected a certificate in PEM"):
+        create(folder, certificates=folder / "own")
+    assert not (folder / "out").exists()

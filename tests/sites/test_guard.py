@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from fedgrow.sites import guarded_superlink
 from fedgrow.sites.guarded_superlink import MOST, SECRET, Guard
 
 OWN = b"0123"
@@ -113,3 +114,44 @@ def test_no_other_kind_of_connection_is_let_in(path):
 
 def test_what_is_no_request_passes():
     asyncio.run(Guard(lambda *_: asyncio.sleep(0), OWN)({"type": "lifespan"}, None, None))
+
+
+def test_a_call_that_does_not_come_whole_in_time_is_refused(monkeypatch):
+    monkeypatch.setattr(guarded_superlink, "WITHIN", 0.01)
+
+    async def receive():
+        await asyncio.sleep(5)
+
+    assert status("/v1/fleet/x", None, caller=receive) == 408
+
+
+def test_many_calls_at_once_are_refused_and_let_go_of(monkeypatch):
+    """The second of two that come in parts is refused; after them, nothing is held."""
+    monkeypatch.setattr(guarded_superlink, "HELD", 1000)
+    guard, sent = Guard(Inner(), OWN), []
+    gate = asyncio.Event()
+
+    def caller(last):
+        parts = [{"body": bytes(600), "more_body": True}, last]
+
+        async def receive():
+            if len(parts) == 1:
+                await gate.wait()
+            return {"type": "http.request"} | parts.pop(0) if parts else {"type": "http.disconnect"}
+
+        return receive
+
+    async def send(event):
+        sent.append(event.get("status"))
+
+    async def both():
+        scope = {"type": "http", "path": "/v1/fleet/x", "client": None, "headers": []}
+        first = asyncio.create_task(guard(scope, caller({"body": b"end", "more_body": False}), send))
+        await asyncio.sleep(0)
+        await guard(scope, caller({"body": b"end", "more_body": False}), send)
+        gate.set()
+        await first
+
+    asyncio.run(both())
+    assert [code for code in sent if code] == [503, 200]
+    assert guard.held == 0

@@ -172,7 +172,7 @@ def test_data_that_changed_since_the_approval_is_refused(folder):
         forget()  # as another process would
         with pytest.raises(SiteError):
             one.answer(again)
-        assert "the data is not what it was when the plan was approved" in str(one.refused)
+        assert "the data of ada changed since the plan was approved" in str(one.refused)
 
 
 def test_an_approval_that_could_not_be_written_leaves_nothing_begun(folder, monkeypatch):

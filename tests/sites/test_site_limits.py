@@ -180,3 +180,26 @@ def test_without_time_nothing_is_fine_tuned(folder, monkeypatch):
     with pytest.raises(SiteError):
         one.answer(message("query.save", config={"server-round": 1}, arrays=start(folder)))
     assert "limits.hours allows 168" in str(one.refused)
+
+
+def test_a_folder_that_was_never_whole_is_no_approval(folder):
+    part = folder / "site-ada" / "experiments" / ".tiny-1.part"
+    part.mkdir(parents=True)
+    digest = shown(folder).content["config"]["digest"]
+    (part / "approved.json").write_text(json.dumps({"digest": digest, "time": time.time()}))
+    one = site(folder)
+    one.answer(shown(folder))
+    assert one.refused is None
+
+
+def test_a_round_asked_for_again_with_other_answers_taken_is_refused(folder):
+    """Else one round's change could be had with several roundings."""
+    one = site(folder, limits={"rounds": 4})
+    one.answer(shown(folder))
+    one.answer(message("train.prepare"))
+    for round_, taken in ((1, 0), (2, 1), (2, 1)):
+        said = {"server-round": round_, "taken": taken}
+        one.answer(message("train.grow", config=said, arrays=start(folder)))
+    with pytest.raises(SiteError):
+        one.answer(message("train.grow", config={"server-round": 2, "taken": 0}, arrays=start(folder)))
+    assert "round 2 was asked for before, with other arrays" in str(one.refused)

@@ -102,3 +102,16 @@ def test_blocks_without_room_for_a_word_are_refused(tmp_path):
     it = made(tmp_path, length=2)
     with pytest.raises(FedgrowError, match="max_length"):
         it.encode(SHARD)
+
+
+def test_a_batch_without_a_token_that_can_be_hidden_costs_nothing():
+    logits = torch.randn(2, 3, 5, requires_grad=True)
+    loss = TASKS[TASK].loss(logits, torch.full((2, 3), IGNORED))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert not logits.grad.any()
+
+
+def test_texts_in_a_script_that_the_tokenizer_does_not_know_are_refused(tmp_path):
+    with pytest.raises(FedgrowError, match="of 1 texts every token is a special one"):
+        made(tmp_path).encode(Examples(["что это " * 40]))

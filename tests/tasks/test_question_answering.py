@@ -1,10 +1,8 @@
 """Question answering: where answers stand in tokens, which span is chosen, and how it is scored."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertConfig, GPT2Config
 
 from fedgrow.data.examples import Asked, Examples
 from fedgrow.errors import FedgrowError
@@ -72,9 +70,9 @@ def test_the_saved_tokenizer_makes_the_same_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("config", "given"),
     [
-        (SimpleNamespace(type_vocab_size=2), True),
-        (SimpleNamespace(type_vocab_size=1), False),
-        (SimpleNamespace(), False),
+        (BertConfig(type_vocab_size=2), True),
+        (BertConfig(type_vocab_size=1), False),
+        (GPT2Config(), False),
     ],
 )
 def test_only_models_that_tell_the_parts_apart_are_told_them(config, given):

@@ -86,3 +86,11 @@ def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
     PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
     with pytest.raises(FedgrowError, match="neither a padding nor an end token"):
         tokenizer_for(entry(tokenizer=str(tmp_path)), ["a text"], 300)
+
+
+def test_a_tokenizer_of_another_release_is_refused(tmp_path):
+    tokenizer(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    file.write_text(file.read_text().replace('"WordLevel"', '"NotYetKnown"'))
+    with pytest.raises(FedgrowError, match=r"participant ada: no tokenizer at .*; put tokenizer\.json there"):
+        tokenizer_for(entry(tmp_path), TEXTS, 300)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from fedgrow.errors import FedgrowError
 from fedgrow.tasks import TASKS, Encoded
 from fedgrow.tasks.token_classification import IGNORED, Tags
 from fedgrow.training.loop import evaluate
@@ -118,3 +119,10 @@ def test_so_it_does_for_words(choices, accuracy):
     texts = Encoded([logits, logits], ids)
     found = evaluate(Echoing(), {}, {}, texts, Tagged(), TASKS["token-classification"], 1, choices=choices)
     assert found["accuracy"] == accuracy
+
+
+def test_metrics_that_are_not_finite_are_an_error():
+    toy = Toy()
+    broken = {name: torch.full_like(t, torch.nan) for name, t in toy.private_start().items()}
+    with pytest.raises(FedgrowError, match=r"nan.* on held-out data; lower the learning rates"):
+        evaluate(toy, toy.shared_start(), broken, data(), Rows(), Fit(), 4)

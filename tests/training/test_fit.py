@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fedgrow.config.plan import TrainingPlan
+from fedgrow.errors import FedgrowError
 from fedgrow.training.loop import fit
 from tests.training.toy import RATES, Fit, Rows, Toy, data, equal, everything, fitted, squares
 
@@ -179,3 +180,12 @@ def test_threads_are_given_back_after_an_error_too():
     with pytest.raises(RuntimeError, match="broken"):
         fitted(task=Fit(failing))
     assert torch.get_num_threads() == 3
+
+
+def test_nothing_to_train_is_an_error():
+    toy = Toy()
+    with pytest.raises(FedgrowError, match=r"there is nothing to train \(joint\)"):
+        fit(
+            toy, toy.shared_start(), toy.private_start(), data(), Rows(), Fit(), TrainingPlan(),
+            phase="joint", steps=1, seed=0, trains=lambda name: False,
+        )  # fmt: skip

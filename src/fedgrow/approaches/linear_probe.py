@@ -9,18 +9,16 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
 
 from fedgrow.approaches.base import Alone, Ended
+from fedgrow.approaches.common_model import as_it_came
 from fedgrow.approaches.rounds import count
 from fedgrow.architectures import read
 from fedgrow.config.plan import Plan
 from fedgrow.methods.features import TASKS, classifier_of, frozen_features
 from fedgrow.tasks.base import Encoded
 from fedgrow.tasks.classification import quality
-from fedgrow.tasks.models import load_for
 from fedgrow.training.flops import counted
-from fedgrow.training.seeds import INIT, derive
 
 if TYPE_CHECKING:
     from fedgrow.federated.participant import Participant
@@ -63,11 +61,3 @@ class LinearProbe(Alone):
             size = probe[-1].coef_.size + probe[-1].intercept_.size
         metrics = quality(site.test_data.targets.numpy(), predicted)
         return Ended(metrics, [], [cost], trained=size, model=count(model))
-
-
-def as_it_came(site: "Participant") -> nn.Module:
-    """Return a participant's small model before it was readied; the readied one if it is made in the run."""
-    if not isinstance(site.entry.model, str):
-        return site.small_model
-    seed = derive(site.plan.seed, INIT, site.index)
-    return load_for(site.entry.model, site.task, site.codec, seed=seed)[0]

@@ -14,6 +14,8 @@ from fedgrow.architectures.shape import Shape
 from fedgrow.architectures.table import Family
 from fedgrow.errors import ShapeError
 
+POSITIONS = "max_position_embeddings"
+
 
 def shape_of(family: Family, config: Any) -> Shape:
     """Read the shape of a model from its configuration.
@@ -126,7 +128,10 @@ def new_config(family: Family, shape: Shape, settings: Mapping[str, Any]) -> Any
     Raises:
         ShapeError: with these values it is a model of another table.
     """
-    config = AutoConfig.for_model(family.model_type, **config_values(family, shape) | dict(settings))
+    settings = dict(settings)
+    if POSITIONS in settings:  # as tokens of the longest text
+        settings[POSITIONS] += _rows_before(family, settings.get("pad_token_id"))
+    config = AutoConfig.for_model(family.model_type, **config_values(family, shape) | settings)
     if family.rotary is not None and shape.rotary is not None:
         settings = _rope(family, config) | {
             "partial_rotary_factor": rotary_share(shape.rotary, shape.head_size)
@@ -138,6 +143,17 @@ def new_config(family: Family, shape: Shape, settings: Mapping[str, Any]) -> Any
             f"name {found}, or set model_settings such that {condition(family)}"
         )
     return config
+
+
+def longest_text(family: Family, config: Any) -> int | None:
+    """Return how many tokens a model with this configuration takes at most; None: it says nothing of it."""
+    rows = getattr(config, POSITIONS, None)
+    return rows and rows - _rows_before(family, config.pad_token_id)
+
+
+def _rows_before(family: Family, padding: int | None) -> int:
+    """Return how many rows of the table of positions stand before that of a text's first token."""
+    return (padding or 0) + 1 if family.positions_after_padding else 0
 
 
 def image_sides(size: int | Sequence[int]) -> tuple[int, ...]:

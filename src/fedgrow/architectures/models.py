@@ -17,7 +17,7 @@ from transformers.initialization import no_init_weights
 
 from fedgrow.architectures.registry import family_of
 from fedgrow.architectures.table import Family
-from fedgrow.errors import ArchitectureError, FedgrowError
+from fedgrow.errors import ArchitectureError, FedgrowError, first_line
 
 CANNOT_BE_MADE = (
     ArithmeticError,
@@ -105,7 +105,7 @@ def load_model(
 
 def _reason(error: Exception) -> str:
     """Return the first line of what an error says; a key that is missing says too little alone."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = first_line(error)
     return f"nothing is known as {line}" if isinstance(error, KeyError) else line
 
 

@@ -129,6 +129,8 @@ class Family(BaseModel):
         scales_queries: whether attention divides by the root of the head size.
         norms_heads: whether queries and keys pass a norm of their own inside each head.
         embeddings_scaled: whether the model multiplies embeddings by the root of its width (Gemma).
+        positions_after_padding: positions are numbered from the one after the padding token's id: the table of positions
+            has so many rows more than a text may have tokens (RoBERTa).
         rotary: rotary positions, if any.
         final_norm: the vectors of the norm before the language-modelling head.
         scaled_by: factors (LayerScale) folded into the tensors that they multiply before growth.
@@ -160,6 +162,7 @@ class Family(BaseModel):
     scales_queries: bool = True
     norms_heads: bool = False
     embeddings_scaled: bool = False
+    positions_after_padding: bool = False
     rotary: Rotary | None = None
     final_norm: tuple[str, ...] = ()
     scaled_by: dict[str, str] = {}

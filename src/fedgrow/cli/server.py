@@ -81,6 +81,7 @@ def server(
                 f"--resume goes on with a federation as it was begun: leave {', '.join(sorted(ignored))} out"
             )
         at = Coordination.open(out)
+        at.run.check_same()
     else:
         if plan is None:
             raise FedgrowError(

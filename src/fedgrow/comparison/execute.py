@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedgrow.comparison.inputs import inputs
 from fedgrow.config.load import parse_plan
 from fedgrow.config.plan import Plan
 from fedgrow.errors import FedgrowError
@@ -24,6 +23,7 @@ from fedgrow.federated.simulate import forget
 from fedgrow.runs.atomic import read_json, write_folder, write_json
 from fedgrow.runs.environment import environment
 from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.inputs import inputs
 
 DONE = "done.json"
 

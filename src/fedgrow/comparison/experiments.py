@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from fedgrow.approaches import APPROACHES, BASELINES
 from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.load import load_plan, parse_plan, plan_paths, used_paths
 from fedgrow.config.plan import Plan
 from fedgrow.config.resolve import resolve
 from fedgrow.config.study import MethodPlan, Settings, Study
+from fedgrow.config.text import write_yaml
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks import TASKS
 
@@ -158,7 +157,7 @@ def _plan(source: str, changes: Iterable[Settings], what: str) -> Plan:
 
 def _changed(plan: Plan, changes: Settings, what: str) -> Plan:
     try:
-        text = yaml.safe_dump(plan.model_dump(mode="json"))
+        text = write_yaml(plan.model_dump(mode="json"))
         return resolve(parse_plan(text, plan.name, Path.cwd(), as_overrides(changes)))
     except FedgrowError as error:
         raise FedgrowError(f"{what}: {error}") from None
@@ -175,5 +174,5 @@ def as_overrides(changes: Settings) -> list[str]:
         if key in MERGED and isinstance(value, dict):
             found += as_overrides({f"{key}.{name}": part for name, part in value.items()})
         else:
-            found.append(f"{key}={yaml.safe_dump(value, default_flow_style=True, width=math.inf)}")
+            found.append(f"{key}={write_yaml(value, default_flow_style=True, width=math.inf)}")
     return found

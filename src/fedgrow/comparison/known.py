@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from fedgrow.approaches import APPROACHES
 from fedgrow.comparison.experiments import Experiment, bare
-from fedgrow.comparison.inputs import inputs
 from fedgrow.config.plan import Plan
 from fedgrow.config.study import SETTING
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.environment import environment
+from fedgrow.runs.inputs import inputs
 
 NAMED = ("method", "task", "partition", "seed")
 

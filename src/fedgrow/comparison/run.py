@@ -10,8 +10,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fedgrow.comparison.execute import (
     experiment,
     is_done,
@@ -24,6 +22,7 @@ from fedgrow.comparison.experiments import Experiment, Setting, experiments, set
 from fedgrow.comparison.known import known_lines
 from fedgrow.config.plan import Plan
 from fedgrow.config.study import Study
+from fedgrow.config.text import write_yaml
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import write_text
 from fedgrow.runs.folder import deal
@@ -130,7 +129,7 @@ class Work:
             return self._run(jobs, report)
 
     def _run(self, jobs: int, report: Report) -> dict[str, str]:
-        write_text(self.out / STUDY, yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False))
+        write_text(self.out / STUDY, write_yaml(self.study.model_dump(mode="json")))
         unready, left = self.to_do()
         failed: dict[str, str] = {}
         context = _context()
@@ -179,7 +178,7 @@ def _context() -> Any:
 
 
 def _text(plan: Plan) -> str:
-    return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
+    return write_yaml(plan.model_dump(mode="json"))
 
 
 def _quiet() -> None:

@@ -14,27 +14,11 @@ from fedgrow.config.home import at_home
 from fedgrow.config.plan import Plan
 from fedgrow.config.shipped import shipped_plans, shipped_studies
 from fedgrow.config.study import Study
+from fedgrow.config.text import read_yaml
 from fedgrow.errors import FedgrowError
 
 M = TypeVar("M", bound=BaseModel)
 LONGEST = 80  # characters of a wrong value that an error shows
-
-
-class Loader(yaml.SafeLoader):
-    """Safe YAML in which ``1e-12`` is a number, as in YAML 1.2 (PyYAML reads a text), and no key stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice: the last of them would win silently."""
-        keys = [(key.value, key.start_mark) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for place, (key, mark) in enumerate(keys):
-            if key != "<<" and key in (earlier for earlier, _ in keys[:place]):
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", mark)
-        return super().construct_mapping(node, deep)
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
@@ -141,7 +125,7 @@ def settings(text: str, what: str) -> dict[str, Any]:
         FedgrowError: it is not YAML, or holds something else.
     """
     try:
-        raw = yaml.load(text, Loader)
+        raw = read_yaml(text)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         at = f" at line {where.line + 1}" if where else ""
@@ -251,7 +235,7 @@ def _set(raw: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise FedgrowError(f"--set {override!r}: expected key=value, such as schedule.rounds=4")
     try:
-        setting = yaml.load(value, Loader)
+        setting = read_yaml(value)
     except (yaml.YAMLError, RecursionError):
         raise FedgrowError(f"--set {override!r}: the value {value!r} is not valid YAML") from None
     *parents, leaf = key.split(".")

@@ -147,6 +147,12 @@ class SchedulePlan(Frozen):
         0, description="steps on all weights of each grown model, at its participant, after the last round"
     )
 
+    @model_validator(mode="after")
+    def _two_parts(self) -> "SchedulePlan":
+        if self.kind == "alternate" and self.steps < 2:
+            raise ValueError("alternate trains two things in every round; set schedule.steps to 2 or more")
+        return self
+
 
 class TrainingPlan(Frozen):
     """Local training at a participant."""
@@ -337,6 +343,11 @@ class Plan(Frozen):
     def names(self) -> list[str]:
         """Names of all participants, in the plan's order."""
         return [p.name for p in self.participants]
+
+    @property
+    def may_miss_rounds(self) -> bool:
+        """Whether a participant may have no part in a round: it is not drawn, or too late."""
+        return self.faults.mode == "quorum" or self.schedule.participation < 1
 
     def resolve_path(self, folder: Path) -> "Plan":
         """Return the plan with local paths made absolute against the folder that the plan was read from."""

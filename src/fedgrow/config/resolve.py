@@ -165,6 +165,12 @@ def _model(name: str, folder: str) -> tuple[Family, Shape]:
 
 def _made(name: str, shape: Shape, family: Family, plan: Plan) -> Shape:
     """Return the shape, whole, of a model that is made in the run."""
+    head = family.heads.get(plan.task)
+    if head is not None and head.stacks is None and "decoder_layers" in family.config:
+        raise FedgrowError(
+            f"participant {name}: for {plan.task} a {family.family} is not made in the run, for its decoder has to know how "
+            "to begin; name a folder or hub id as its model"
+        )
     try:
         check_shape(family, shape)
         return shape_of(family, new_config(family, shape, plan.model_settings))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgrow.data.readers import Table
-from fedgrow.errors import FedgrowError
+from fedgrow.errors import FedgrowError, first_line
 
 SAVED = ("dataset_dict.json", "state.json")  # what a folder of several splits has, and one of a single table
 
@@ -49,9 +49,8 @@ def read_hub(source: str, split: str) -> Table:
     try:
         data = load_dataset(source, split=split)
     except Exception as error:  # of the hub's client, the network, or the builder: they share no base
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise FedgrowError(
-            f"the data set could not be had from the hub: {reason}; check the id, data.split ({split!r}) "
+            f"the data set could not be had from the hub: {first_line(error)}; check the id, data.split ({split!r}) "
             "and the network, or name a local .parquet, .csv, .jsonl, .json or .npz file"
         ) from error
     if not isinstance(data, Dataset):
@@ -72,9 +71,8 @@ def read_saved(folder: Path, split: str) -> Table:
     try:
         data = load_from_disk(str(folder))
     except Exception as error:  # of files, JSON or Arrow: they share no base
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise FedgrowError(
-            f"this saved data set cannot be read ({reason}); check that the folder is whole"
+            f"this saved data set cannot be read ({first_line(error)}); check that the folder is whole"
         ) from error
     if not isinstance(data, DatasetDict):
         if split != "train":

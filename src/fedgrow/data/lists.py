@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedgrow.data.examples import Tagged
 from fedgrow.data.names import listed
 from fedgrow.data.rows import refuse
-from fedgrow.data.values import single
+from fedgrow.data.values import BROKEN, is_broken, single
 from fedgrow.errors import FedgrowError
 
 
@@ -108,4 +108,5 @@ def _filled(
     found: list[tuple[str, ...]], rows: NDArray[np.intp], column: str, what: str
 ) -> list[tuple[str, ...]]:
     refuse([any(not value.strip() for value in values) for values in found], rows, column, what)
+    refuse([any(map(is_broken, values)) for values in found], rows, column, BROKEN)
     return found

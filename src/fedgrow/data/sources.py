@@ -13,7 +13,7 @@ from fedgrow.data.names import present
 from fedgrow.data.readers import Table, read_csv, read_digits, read_json, read_jsonl, read_npz, read_parquet
 from fedgrow.data.rows import drawn
 from fedgrow.data.values import strings
-from fedgrow.errors import FedgrowError
+from fedgrow.errors import FedgrowError, first_line
 
 BUNDLED: dict[str, Callable[[str], Table]] = {"bundled:digits": read_digits}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -106,9 +106,8 @@ def _read(suffix: str, path: Path) -> Table:
             f"it cannot be read as {suffix} (byte 0x{byte:02x} is not UTF-8); save it in UTF-8"
         ) from error
     except Exception as error:  # the formats' libraries raise what they like at a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise FedgrowError(
-            f"it cannot be read as {suffix} ({reason}); check that the file is whole"
+            f"it cannot be read as {suffix} ({first_line(error)}); check that the file is whole"
         ) from error
 
 

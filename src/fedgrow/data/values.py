@@ -11,6 +11,8 @@ from fedgrow.data.names import listed
 from fedgrow.data.rows import refuse
 from fedgrow.errors import FedgrowError
 
+BROKEN = "half characters (lone surrogates)"
+
 
 def texts(values: Any, rows: NDArray[np.intp], column: str, setting: str = "data.text") -> list[str]:
     """Return a column's texts.
@@ -33,7 +35,18 @@ def texts(values: Any, rows: NDArray[np.intp], column: str, setting: str = "data
                 "column of texts"
             )
     refuse([not cell.strip() for cell in cells], rows, column, "empty texts")
-    return [str(cell) for cell in cells]
+    found = [str(cell) for cell in cells]
+    refuse([is_broken(text) for text in found], rows, column, BROKEN)
+    return found
+
+
+def is_broken(text: str) -> bool:
+    """Tell whether a text holds half of a character (a lone surrogate), which no file can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def strings(values: Any, rows: NDArray[np.intp], column: str, what: str) -> list[str]:
@@ -48,6 +61,7 @@ def strings(values: Any, rows: NDArray[np.intp], column: str, what: str) -> list
     refuse(pd.isna(cells), rows, column, f"null {what}")
     found = [single(cell, row, column) for row, cell in zip(rows, cells, strict=True)]
     refuse([not value.strip() for value in found], rows, column, f"empty {what}")
+    refuse([is_broken(value) for value in found], rows, column, BROKEN)
     return found
 
 

@@ -26,6 +26,7 @@ PLAN, PREPARE, LOCAL, GROW, EVALUATE, SAVE, END = (
     "query.end",
 )
 WEIGHT, PARTICIPANT = "num-examples", "participant"
+TAKEN = "taken"  # in what a round is asked with, where answers may be missing: the last round of which one was taken
 GIVEN = "given."  # before the name of a metric: it is of the arrays as they were given, before training
 
 

@@ -18,6 +18,7 @@ class Checkpoint:
         server_round: the round; 0 is the state before the first.
         arrays: the shared arrays.
         metrics: per metric, one value a participant in the plan's order; None for one that was away.
+        taken: for each participant in the plan's order, the last round whose answer was taken; 0 for none.
         bytes_up: serialised bytes from participants so far.
         bytes_down: serialised bytes to participants so far.
         total_up: the same with the last broadcast and its replies, once the models are saved.
@@ -28,6 +29,7 @@ class Checkpoint:
     server_round: int
     arrays: dict[str, np.ndarray]
     metrics: dict[str, list[float | None]]
+    taken: list[int]
     bytes_up: int
     bytes_down: int
     total_up: int | None = None
@@ -36,11 +38,12 @@ class Checkpoint:
 
 
 class RoundRecord(BaseModel):
-    """What ``round.json`` holds: a checkpoint's metrics and bytes."""
+    """What ``round.json`` holds: a checkpoint's metrics, whose answers were taken, and bytes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     round: NonNegativeInt
     metrics: dict[str, list[float | None]]
+    taken: list[NonNegativeInt]
     bytes_up: NonNegativeInt
     bytes_down: NonNegativeInt
     total_up: NonNegativeInt | None
@@ -56,11 +59,15 @@ class Checkpoints:
     def _path(self, server_round: int) -> Path:
         return self.folder / f"{server_round:04d}"
 
+    def _there(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*"), key=lambda path: int(path.name))
+
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a round and drop the arrays of older ones."""
         record = {
             "round": checkpoint.server_round,
             "metrics": checkpoint.metrics,
+            "taken": checkpoint.taken,
             "bytes_up": checkpoint.bytes_up,
             "bytes_down": checkpoint.bytes_down,
             "total_up": checkpoint.total_up,
@@ -87,13 +94,13 @@ class Checkpoints:
         """Return the records of all rounds so far, in order."""
         return [
             read_record(p / "round.json", RoundRecord).model_dump()
-            for p in sorted(self.folder.glob("[0-9]*"))
+            for p in self._there()
             if (p / "round.json").is_file()
         ]
 
     def last(self) -> Checkpoint | None:
         """Return the last whole round, if there is one."""
-        whole = [p for p in sorted(self.folder.glob("[0-9]*")) if (p / "shared.safetensors").is_file()]
+        whole = [p for p in self._there() if (p / "shared.safetensors").is_file()]
         if not whole:
             return None
         record = read_record(whole[-1] / "round.json", RoundRecord).model_dump()
@@ -101,6 +108,7 @@ class Checkpoints:
             record["round"],
             read_arrays(whole[-1] / "shared.safetensors"),
             record["metrics"],
+            record["taken"],
             record["bytes_up"],
             record["bytes_down"],
             record["total_up"],

@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from fedgrow.errors import ContractError, FedgrowError
-from fedgrow.exchange.contract import ARRAYS, CONFIG, GIVEN, METRICS, PARTICIPANT, WEIGHT, Contract
+from fedgrow.exchange.contract import ARRAYS, CONFIG, GIVEN, METRICS, PARTICIPANT, TAKEN, WEIGHT, Contract
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.participant import Participant
 from fedgrow.runs.atomic import append_line
@@ -126,7 +126,7 @@ def train_grow(message: Message, context: Context) -> Message:
     if site.along:
         metrics = site.evaluate_round(given, round_of(message) - 1)
         along = {GIVEN + name: metrics[name] for name in site.plan.metrics}
-    fitted = site.train_round(given, round_of(message))
+    fitted = site.train_round(given, round_of(message), taken_of(message))
     return reply_with(message, site, {"loss": fitted.loss, **along}, fitted.shared)
 
 
@@ -155,6 +155,12 @@ def round_of(message: Message) -> int:
     """Return the round that a message belongs to."""
     config: ConfigRecord = message.content.config_records[CONFIG]
     return int(config["server-round"])  # type: ignore[arg-type]
+
+
+def taken_of(message: Message) -> int | None:
+    """Return the last round whose answer from this participant the server took, 0 for none; None: it takes all."""
+    taken = message.content.config_records[CONFIG].get(TAKEN)
+    return None if taken is None else int(taken)  # type: ignore[arg-type]
 
 
 def reply_with(

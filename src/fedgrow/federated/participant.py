@@ -3,7 +3,6 @@
 Nothing here knows of messages; ``client_app`` translates. Everything private stays under the participant's folder.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -179,10 +178,17 @@ class Participant(OwnData):
         self.state.save(0, fitted.private)
         return fitted
 
-    def train_round(self, shared: Mapping[str, Tensor], server_round: int) -> Fitted:
+    def train_round(
+        self, shared: Mapping[str, Tensor], server_round: int, taken: int | None = None
+    ) -> Fitted:
         """Train for one federated round and keep the private tensors; running a round again gives the same.
 
         What is returned as shared is what travels: compressed, where the plan says so.
+
+        Args:
+            shared: the shared tensors that the round begins with.
+            server_round: the round, from 1.
+            taken: the last round whose answer from this participant was taken, 0 for none; default: the last before this.
         """
         rounds = self.approach.rounds(self.plan)
         private = self.private_after(server_round - 1)
@@ -207,18 +213,24 @@ class Participant(OwnData):
             given, private = fitted.shared, fitted.private
             losses.append(fitted.loss)
         self.state.save(server_round, private)
-        travels = self._compressed(self.learner.sent(given, private), shared, server_round)
+        travels = self._compressed(self.learner.sent(given, private), shared, server_round, taken)
         return Fitted(travels, private, sum(losses) / len(losses), 0)
 
-    def _compressed(self, sent: Tensors, given: Mapping[str, Tensor], server_round: int) -> Tensors:
-        """Return what travels of a round; what compression loses of an array stays here until it is next trained."""
+    def _compressed(
+        self, sent: Tensors, given: Mapping[str, Tensor], server_round: int, taken: int | None
+    ) -> Tensors:
+        """Return what travels of a round; what compression loses of an array stays here until it is next trained.
+
+        What an answer that was not taken would have brought of earlier losses stays here, too.
+        """
         if self.compression.exact:
             return sent
-        last = self.lost.latest(server_round - 1)
+        before = server_round - 1
+        last = self.lost.latest(before if taken is None else min(taken, before))
         lost = {} if last is None else self.lost.load(last)
         turn = {n: t for n, t in lost.items() if self.approach.trains(self.plan, n, server_round)}
         travels, left = compress(self.compression, sent, given, turn)
-        self.lost.save(server_round, left | {n: t for n, t in lost.items() if n not in turn})
+        self.lost.save(server_round, left | {n: t for n, t in lost.items() if n not in turn}, keep=last)
         return travels
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:
@@ -227,8 +239,7 @@ class Participant(OwnData):
 
     def private_after(self, server_round: int) -> Tensors:
         """Return the private tensors after a round; those of its last one, where it may miss rounds."""
-        misses = self.plan.faults.mode == "quorum" or self.plan.schedule.participation < 1
-        last = self.state.latest(server_round) if misses else server_round
+        last = self.state.latest(server_round) if self.plan.may_miss_rounds else server_round
         if self.approach.rounds(self.plan)[0]:
             if last is None:  # it was away before the first round, too
                 return self.train_locally(self.shared_start).private
@@ -381,11 +392,9 @@ class Participant(OwnData):
     ) -> dict[str, float]:
         """Return loss and metrics of a learner on this participant's held-out data."""
         size = self.plan.training.batch_size
-        metrics = evaluate(
-            learner, shared, private, self.test_data, self.codec, self.task, size, self.plan.training
-        )
-        if not all(math.isfinite(value) for value in metrics.values()):
-            raise FedgrowError(
-                f"participant {self.name}: {metrics} on its held-out data; lower the learning rates"
+        try:
+            return evaluate(
+                learner, shared, private, self.test_data, self.codec, self.task, size, self.plan.training
             )
-        return metrics
+        except FedgrowError as error:
+            raise FedgrowError(f"participant {self.name}: {error}") from None

@@ -22,6 +22,7 @@ from fedgrow.exchange.contract import (
     PARTICIPANT,
     PREPARE,
     SAVE,
+    TAKEN,
     WEIGHT,
     Contract,
 )
@@ -71,6 +72,7 @@ class Federation:
         self.compression = compression_of(approach.compression(self.plan))
         self.down = compression_down(approach.compression(self.plan))
         self.grid = MeteredGrid(grid)
+        self.taken = [0] * len(self.plan.participants)  # the last round of each whose answer was taken
         self.held: Tensors = {}  # what changes are added to, where participants are given a rounding of it
         self.along = approach.along(self.plan)
         self.spool = Spool(self.run_folder.approach(method) / "replies")
@@ -96,7 +98,10 @@ class Federation:
         """Every participant's node; Ray's nodes are in no order, and say who they are when they are asked."""
         if self.run_folder.state["engine"] != "ray":
             return list(self.grid.get_node_ids())
-        return [int(reply.metadata.src_node_id) for reply in self._ask(PREPARE, 0, None)]
+        up, down = self.grid.up, self.grid.down
+        replies = self._ask(PREPARE, 0, None)
+        self.grid.up, self.grid.down = up, down  # nothing that a federation would send
+        return [int(reply.metadata.src_node_id) for reply in replies]
 
     def run(self) -> None:
         """Run all that is left to do."""
@@ -115,6 +120,7 @@ class Federation:
             self._check_arrays(last)
             self.rounds.restore(last.strategy)
             self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
+            self.taken = list(last.taken)
         while last.server_round < total:
             last = self._round(last.server_round + 1, to_record(last.arrays))
 
@@ -156,7 +162,13 @@ class Federation:
         if self.plan.schedule.participation < 1:
             chosen = {self.nodes[index] for index in taking_part(self.plan, server_round)}
             messages = [m for m in messages if m.metadata.dst_node_id in chosen]
+        if self.plan.may_miss_rounds:
+            for message in messages:
+                index = self.nodes.index(message.metadata.dst_node_id)
+                message.content.config_records[CONFIG][TAKEN] = self.taken[index]
         replies = self._exchange(self._smaller(self._cut(messages, arrays, server_round), arrays))
+        for reply in replies:
+            self.taken[int(metrics_of(reply)[PARTICIPANT])] = server_round  # type: ignore[arg-type]
         arrays = self._aggregate(server_round, arrays)
         losses = self._by_participant(replies, "loss")
         if self.along:
@@ -253,7 +265,13 @@ class Federation:
     ) -> Checkpoint:
         values = {name: array.numpy() for name, array in arrays.items()}
         checkpoint = Checkpoint(
-            server_round, values, metrics, self.grid.up, self.grid.down, strategy=self.rounds.state()
+            server_round,
+            values,
+            metrics,
+            list(self.taken),
+            self.grid.up,
+            self.grid.down,
+            strategy=self.rounds.state(),
         )
         self.checkpoints.write(checkpoint)
         self._emit(

@@ -87,6 +87,11 @@ def forget() -> None:
 def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> RunFolder:
     if resume:
         run = RunFolder.open(out)
+        if (ran := run.state["engine"]) not in ENGINES:
+            raise FedgrowError(
+                f"--resume: {out} is of a federation between sites ({ran}); go on with it by `fedgrow server --resume` or "
+                "`fedgrow join`"
+            )
         if plan is not None and resolve(plan) != run.plan:
             raise FedgrowError(
                 f"--resume: the plan differs from the one in {out / 'plan.yaml'}; "

@@ -41,10 +41,10 @@ class PrivateState:
             )
         return read_tensors(self._path(server_round))
 
-    def save(self, server_round: int, tensors: Tensors) -> None:
-        """Write the state after a round and forget those that no round that can be asked again begins with."""
+    def save(self, server_round: int, tensors: Tensors, *, keep: int | None = None) -> None:
+        """Write the state after a round and forget those that no round that can be asked again begins with, but ``keep``."""
         write_tensors(self._path(server_round), tensors)
         oldest = self.latest(server_round - KEPT + 1)  # perhaps long before: it may have missed rounds
         for number in self._rounds():
-            if oldest is not None and number < oldest:
+            if oldest is not None and number < oldest and number != keep:
                 self._path(number).unlink()

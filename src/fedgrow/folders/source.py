@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from fedgrow.architectures import Family, Reading, family_of, read
 from fedgrow.architectures.models import load_config, load_model, meta_model, name_at_loading
 from fedgrow.architectures.reader import class_name, read_tensors, unknown_head
-from fedgrow.errors import ArchitectureError, FedgrowError
+from fedgrow.errors import ArchitectureError, FedgrowError, first_line
 from fedgrow.folders.companions import COMPANIONS
 from fedgrow.growth.stream import Tensors
 
@@ -225,9 +225,8 @@ def _local(name: str | Path) -> Path:
     try:
         return Path(snapshot_download(str(name), allow_patterns=list(WANTED)))
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise FedgrowError(
-            f"model {str(name)!r}: its files cannot be fetched from the hub ({reason})"
+            f"model {str(name)!r}: its files cannot be fetched from the hub ({first_line(error)})"
         ) from None
 
 

@@ -90,6 +90,11 @@ def copied_depth(stage: "Stage", order: Callable[[int, int], list[int]]) -> dict
     return starts
 
 
+def deepens(stage: "Stage") -> bool:
+    """Tell whether any stack of blocks gets more of them."""
+    return any(b.layers(stage.source) < b.layers(stage.target) for b in stage.family.blocks)
+
+
 def stacked_layers(small: int, large: int) -> list[int]:
     """Return the order of stacking: the whole model, again and again."""
     return [i % small for i in range(large)]

@@ -17,7 +17,7 @@ from safetensors.numpy import save as save_numpy
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from fedgrow.errors import FedgrowError
+from fedgrow.errors import FedgrowError, first_line
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -110,8 +110,7 @@ def read_record(path: Path, model: type[M]) -> M:
 
 
 def _damaged(path: Path, error: Exception) -> FedgrowError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return FedgrowError(f"{path}: it cannot be read ({reason}); {MEND}")
+    return FedgrowError(f"{path}: it cannot be read ({first_line(error)}); {MEND}")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -1,23 +1,25 @@
 """The run folder's layout, its creation, and its state."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from fedgrow.architectures import Family, families
 from fedgrow.config.load import parse_plan
 from fedgrow.config.plan import DataPlan, Plan
+from fedgrow.config.text import write_yaml
 from fedgrow.data.examples import Examples
 from fedgrow.data.partition import Partition, partition
 from fedgrow.data.sources import load
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
 from fedgrow.runs.environment import environment
+from fedgrow.runs.inputs import inputs
 from fedgrow.tasks import TASKS
 from fedgrow.training.seeds import DATA, PARTITION, derive
 
@@ -25,13 +27,14 @@ State = Literal["running", "interrupted", "failed", "finished"]
 
 
 class RunState(BaseModel):
-    """What ``run.json`` holds: the state, the engine, digests of the data, and whether grown models are kept."""
+    """What ``run.json`` holds: the state, the engine, digests of data and files, and whether grown models are kept."""
 
     model_config = ConfigDict(extra="forbid")
     state: State
     engine: str
     plan: str
     data: dict[str, str]
+    inputs: list[list[str]]
     models: bool = True
 
 
@@ -64,8 +67,14 @@ class RunFolder:
         shared = deal(plan)
         data = data_digests(plan)
 
-        text = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
-        state = {"state": "running", "engine": engine, "plan": digest_of(text), "data": data}
+        text = write_yaml(plan.model_dump(mode="json"))
+        state = {
+            "state": "running",
+            "engine": engine,
+            "plan": digest_of(text),
+            "data": data,
+            "inputs": inputs(plan),
+        }
 
         def fill(folder: Path) -> None:
             write_text(folder / "plan.yaml", text)
@@ -95,22 +104,30 @@ class RunFolder:
         return cls(path)
 
     def check_same(self) -> None:
-        """Check that plan and data are still what the run began with.
+        """Check that the plan, and data and files that it names, are still what the run began with.
 
         Raises:
-            FedgrowError: the plan or a source changed; the text names whose.
+            FedgrowError: one of them changed; the text names it.
         """
         if digest_of(self._plan_text) != self.state["plan"]:
             raise FedgrowError(
                 f"--resume: {self.path / 'plan.yaml'} was changed since the run began; bring it back, or start a new run "
                 "from it in another folder"
             )
+        if (what := self.changed()) is not None:
+            raise FedgrowError(
+                f"--resume: {what} changed since the run began; bring it back, or start a new run in another folder"
+            )
+
+    def changed(self) -> str | None:
+        """Return what is not as it was when the run began: whose data, or which file or folder that the plan names."""
         before, now = self.state["data"], data_digests(self.plan)
         for name in before:
             if before[name] != now[name]:
-                raise FedgrowError(
-                    f"--resume: the data of {name} changed since the run began; start a new run in another folder"
-                )
+                return f"the data of {name}"
+        had, due = (Counter(map(tuple, files)) for files in (self.state["inputs"], inputs(self.plan)))
+        names = sorted({name for name, _ in (had - due) + (due - had)})
+        return ", ".join(map(repr, names)) or None
 
     @cached_property
     def plan(self) -> Plan:

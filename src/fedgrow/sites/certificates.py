@@ -29,9 +29,11 @@ def check_names(names: Sequence[str]) -> None:
         FedgrowError: one is neither a host's name nor an address.
     """
     for name in names:
-        if not _is_address(name) and not (len(name) <= 253 and re.fullmatch(rf"{LABEL}(\.{LABEL})*", name)):
+        if not _is_address(name, 4) and not (
+            len(name) <= 253 and re.fullmatch(rf"{LABEL}(\.{LABEL})*", name)
+        ):
             raise FedgrowError(
-                f"--name {name!r}: expected a host's name or an address as sites call it, without a port"
+                f"--name {name!r}: expected a host's name or an IPv4 address as sites call it, without a port"
             )
 
 
@@ -70,6 +72,24 @@ def make_certificates(folder: Path, names: Sequence[str]) -> None:
     write_bytes(folder / "ca.crt", ca.public_bytes(serialization.Encoding.PEM))
 
 
+def is_for_this_machine(certificate: Path) -> bool:
+    """Tell whether a server's certificate holds for calls to 127.0.0.1.
+
+    Raises:
+        FedgrowError: it is no certificate.
+    """
+    try:
+        extensions = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError) as error:
+        raise FedgrowError(
+            f"{certificate}: it cannot be read ({error}); expected a certificate in PEM"
+        ) from None
+    except x509.ExtensionNotFound:
+        return False
+    return ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
+
+
 def _certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
@@ -103,10 +123,9 @@ def _general_name(name: str) -> x509.GeneralName:
     return x509.IPAddress(ipaddress.ip_address(name)) if _is_address(name) else x509.DNSName(name)
 
 
-def _is_address(name: str) -> bool:
+def _is_address(name: str, version: int | None = None) -> bool:
     with contextlib.suppress(ValueError):
-        ipaddress.ip_address(name)
-        return True
+        return version in (None, ipaddress.ip_address(name).version)
     return False
 
 
@@ -130,7 +149,7 @@ def make_key(path: Path) -> str:
         )
     try:
         found = serialization.load_ssh_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it has a passphrase
         raise FedgrowError(
             f"key {path}: it cannot be read ({error}); remove it to have a new one made"
         ) from None

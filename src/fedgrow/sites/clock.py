@@ -26,7 +26,7 @@ def ahead(address: str, certificate: Path) -> float | None:
         return (
             now - parsedate_to_datetime(answer.headers["date"]).timestamp() - 0.5
         )  # the date is cut to seconds
-    except (OSError, httpx.HTTPError, KeyError, ValueError):
+    except (OSError, httpx.HTTPError, httpx.InvalidURL, KeyError, ValueError):
         return None
 
 

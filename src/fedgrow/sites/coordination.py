@@ -15,7 +15,13 @@ from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import append_line, read_record, read_text, write_json, write_text
 from fedgrow.runs.environment import this_fedgrow
 from fedgrow.runs.folder import RunFolder, digest_of
-from fedgrow.sites.certificates import check_names, make_certificates, read_public_key, write_private
+from fedgrow.sites.certificates import (
+    check_names,
+    is_for_this_machine,
+    make_certificates,
+    read_public_key,
+    write_private,
+)
 
 __all__ = ["NAME", "Coordination", "digest_of", "introducing", "plan_text"]
 
@@ -206,6 +212,11 @@ def _check_whole(certificates: Path) -> None:
             raise FedgrowError(
                 f"--certificates {certificates}: {name} is missing; expected {', '.join(CERTIFICATES)}"
             )
+    if not is_for_this_machine(certificates / "server.crt"):
+        raise FedgrowError(
+            f"--certificates {certificates}: server.crt is not for 127.0.0.1, where the coordinator calls its own "
+            "SuperLink; have one signed whose subject alternative names hold that address, too, or let one be made"
+        )
 
 
 def plan_text(plan: Plan) -> str:

@@ -5,6 +5,7 @@ reach; here they, and the calls by which tasks are taken, answer to this machine
 coordinator's folder. Flower reads a call whole before it looks whose it is; the guard reads no more than a site sends.
 """
 
+import asyncio
 import hmac
 import importlib
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 FROM_ANYWHERE = ("/v1/fleet/",)
 HERE = ("127.0.0.1", "::1")
 SECRET = "fedgrow-secret"  # the header of a coordinator's call
+WITHIN = 300.0  # seconds for such a call to be there whole: 5 MB over half a megabit a second take 80
+HELD = 1024**3  # bytes of such calls that are held at a time
 MOST = 16 * 1024 * 1024  # bytes of a call without the secret; Flower sends arrays in pieces of 5 MB
 
 
@@ -25,6 +28,7 @@ class Guard:
 
     def __init__(self, app: Any, secret: bytes) -> None:
         self.app, self.secret = app, secret
+        self.held = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Pass a request on, or refuse it."""
@@ -32,10 +36,38 @@ class Guard:
             await self.app(scope, receive, send)
         elif scope["type"] != "http" or not scope["path"].startswith(FROM_ANYWHERE):
             await _refuse(send, 403, b"this call is for the coordinator only")
-        elif (body := await _body(receive)) is None:
-            await _refuse(send, 413, b"this call is longer than any that a site makes")
         else:
-            await self.app(scope, _again(body, receive), send)
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Read a call from elsewhere whole, and pass it on."""
+        body = bytearray()
+        try:
+            if (refused := await self._read(body, receive)) is not None:
+                await _refuse(send, *refused)
+            else:
+                await self.app(scope, _again(bytes(body), receive), send)
+        finally:
+            self.held -= len(body)
+
+    async def _read(self, body: bytearray, receive: Any) -> tuple[int, bytes] | None:
+        """Read a call's body to its end; return status and reason where it is refused."""
+        more = True
+        try:
+            async with asyncio.timeout(WITHIN):
+                while more:
+                    event = await receive()
+                    part = event.get("body", b"")
+                    body += part
+                    self.held += len(part)
+                    more = event.get("more_body", False)
+                    if len(body) > MOST or event["type"] == "http.disconnect":
+                        return 413, b"this call is longer than any that a site makes"
+                    if self.held > HELD:
+                        return 503, b"too many calls at once"
+        except TimeoutError:
+            return 408, b"this call did not come whole in time"
+        return None
 
     def _own(self, scope: dict[str, Any]) -> bool:
         """Tell whether a request is the coordinator's: from this machine, and with the secret."""
@@ -43,18 +75,6 @@ class Guard:
         shown = dict(scope["headers"]).get(SECRET.encode(), b"")
         local = peer is not None and peer[0] in HERE
         return scope["type"] == "http" and local and hmac.compare_digest(shown, self.secret)
-
-
-async def _body(receive: Any) -> bytes | None:
-    """Return the body of a request; None where it is too long, or does not come whole."""
-    body, more = bytearray(), True
-    while more:
-        event = await receive()
-        body += event.get("body", b"")
-        more = event.get("more_body", False)
-        if len(body) > MOST or event["type"] == "http.disconnect":
-            return None
-    return bytes(body)
 
 
 def _again(body: bytes, receive: Any) -> Any:

@@ -50,7 +50,10 @@ class Join:
     def __init__(self, settings: SitePlan, approve: Approve, tell: Tell, wait: float) -> None:
         self.settings, self.tell, self.wait = settings, tell, wait
         self.folder = Path(settings.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FedgrowError(f"folder: {self.folder} cannot be made ({error}); name another one") from None
         self.lock = Lock(self.folder)  # before anything is written
         self.key = self.folder / "private" / "key"
         self.public_key = make_key(self.key)

@@ -12,14 +12,14 @@ from torch import Tensor
 from fedgrow.config.plan import Plan
 from fedgrow.config.site import LimitsPlan
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.contract import ARRAYS, END, EVALUATE, GROW, LOCAL, SAVE
+from fedgrow.exchange.contract import ARRAYS, CONFIG, END, EVALUATE, GROW, LOCAL, SAVE, TAKEN
 from fedgrow.exchange.records import from_record
 from fedgrow.runs.atomic import read_json, read_record, write_json
 
 APPROVED, GIVEN = "approved.json", "given.json"  # of an experiment
 SETS = {LOCAL: 1, GROW: 1, EVALUATE: 3, SAVE: 1}
-"""How many different sets of arrays are taken for a round. A round is begun again from the same; what is evaluated after it
-may differ, in quorum mode, where the coordinator ended before it kept the round."""
+"""How many different sets of arrays, with what was taken before, are taken for a round. A round is begun again from the
+same; what is evaluated after it may differ, in quorum mode, where the coordinator ended before it kept the round."""
 
 
 class Refused(FedgrowError):
@@ -91,6 +91,8 @@ class Limits:
             return
         given, step = _given(experiment), f"{kind} {server_round}"
         digest = digest_of_arrays(from_record(message.content.array_records[ARRAYS]))
+        if (taken := message.content.config_records[CONFIG].get(TAKEN)) is not None:
+            digest = f"{digest} {TAKEN} {taken!r}"
         known = given.get(step, [])
         if digest in known:
             return
@@ -113,12 +115,16 @@ class Limits:
             )
 
     def _approved(self) -> dict[str, Approved]:
-        paths = sorted(self.experiments.glob(f"*/{APPROVED}"))
+        paths = self._made(APPROVED)
         return {path.parent.name: read_record(path, Approved) for path in paths}
+
+    def _made(self, name: str) -> list[Path]:
+        """Return this file of every experiment; folders that begin with a dot were never whole."""
+        return sorted(p for p in self.experiments.glob(f"*/{name}") if not p.parent.name.startswith("."))
 
     def _rounds(self) -> dict[str, int]:
         """Return how many rounds of each experiment were taken part in."""
-        paths = sorted(self.experiments.glob(f"*/{GIVEN}"))
+        paths = self._made(GIVEN)
         return {p.parent.name: sum(step.startswith(f"{GROW} ") for step in read_json(p)) for p in paths}
 
 

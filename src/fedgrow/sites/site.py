@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from flwr.app import Context, Message, MetricRecord, RecordDict
 
 from fedgrow.approaches import FED_GROW
@@ -22,6 +21,7 @@ from fedgrow.config.plan import Plan
 from fedgrow.config.resolve import metrics_of, resolve
 from fedgrow.config.shown import read_shown
 from fedgrow.config.site import SitePlan
+from fedgrow.config.text import write_yaml
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, SAVE, WEIGHT, Contract
 from fedgrow.exchange.packing import packed, unpacked
@@ -33,7 +33,7 @@ from fedgrow.methods.base import Tensors
 from fedgrow.runs.atomic import read_json, write_json, write_text
 from fedgrow.runs.environment import this_fedgrow
 from fedgrow.runs.events import emit
-from fedgrow.runs.folder import RunFolder, data_digests
+from fedgrow.runs.folder import RunFolder
 from fedgrow.sites.coordination import NAME, digest_of
 from fedgrow.sites.flower import failed
 from fedgrow.sites.leaving import Leaving
@@ -224,7 +224,7 @@ class Site:
             shutil.rmtree(path)
 
         def more(folder: Path) -> None:
-            write_text(folder / "shown.yaml", yaml.safe_dump(shown.model_dump(mode="json"), sort_keys=False))
+            write_text(folder / "shown.yaml", write_yaml(shown.model_dump(mode="json")))
             write_json(folder / APPROVED, {"digest": digest, "time": time.time()})
 
         self._opened[path] = Experiment(RunFolder.create(path, plan, "site", more), index)
@@ -234,10 +234,10 @@ class Site:
         """Open an experiment, whose data has to be what it was; looked at once a process."""
         if path not in self._opened:
             run = RunFolder(path)
-            if data_digests(run.plan) != run.state["data"]:
+            if (what := run.changed()) is not None:
                 raise Refused(
-                    "the data is not what it was when the plan was approved; bring it back, or take part in a new "
-                    "federation from another folder"
+                    f"{what} changed since the plan was approved; bring it back, or take part in a new federation from "
+                    "another folder"
                 )
             self._opened[path] = Experiment(run, run.plan.names.index(self.settings.name))
         return self._opened[path]

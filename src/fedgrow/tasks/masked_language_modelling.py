@@ -52,7 +52,8 @@ class MaskedLanguageModelling(Task):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of hidden tokens: logits (batch, length, vocabulary), targets (batch, length)."""
         hidden = targets != IGNORED
-        return torch.nn.functional.cross_entropy(logits[hidden], targets[hidden])
+        total = torch.nn.functional.cross_entropy(logits[hidden], targets[hidden], reduction="sum")
+        return total / hidden.sum().clamp(min=1)  # a batch may hold no token that can be hidden
 
     def tally(self, logits: Tensor, targets: Tensor) -> Any:
         """Keep the summed loss, the number of hidden tokens, and how many were guessed."""
@@ -78,21 +79,29 @@ class MaskedCodec(TokenizedCodec):
         """Tokenize, join, cut, and begin and end every block as the tokenizer's model is used to.
 
         Raises:
-            FedgrowError: there is not even one block.
+            FedgrowError: there is not even one block, or no token that can be hidden.
         """
         first, last = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         begin, end = ([] if token is None else [token] for token in (first, last))
         closing = self.tokenizer.eos_token_id if last is None else last
         inner = self.length - len(begin) - len(end)
         cut = blocks(self.tokenizer, examples.texts, closing, inner)
+        if not any(bool((~self._special(row)).any()) for row in cut):
+            raise FedgrowError(
+                f"of {len(examples)} texts every token is a special one; the tokenizer does not know what they are written "
+                "in: name another one as participants[].tokenizer"
+            )
         return Encoded([torch.cat([torch.tensor(begin), row, torch.tensor(end)]).long() for row in cut], None)
+
+    def _special(self, ids: Tensor) -> Tensor:
+        return torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids))
 
     def batch(self, encoded: Encoded, indices: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
         """Stack blocks and hide some tokens of each; targets are these tokens, and ``IGNORED`` elsewhere."""
         ids = torch.stack([encoded.inputs[i] for i in indices])
         generator = torch.Generator().manual_seed(derive(self.seed, DATA, *map(int, indices)))
         order = torch.rand(ids.shape, generator=generator)
-        order[torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids))] = 2.0  # never hidden
+        order[self._special(ids)] = 2.0  # never hidden
         count = max(1, round(SHARE * ids.shape[1]))
         hidden = torch.zeros_like(ids, dtype=torch.bool).scatter_(1, order.argsort(1)[:, :count], True)
         hidden &= order < 2.0

@@ -1,7 +1,6 @@
 """Text classification: one class per text."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,8 +8,8 @@ from torch import Tensor
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import LabelledTexts
 from fedgrow.tasks.base import Codec, Encoded, Given, pad
-from fedgrow.tasks.classification import Classification, class_ids, class_labels, label_config
-from fedgrow.tasks.tokenized import TokenizedCodec, max_length
+from fedgrow.tasks.classification import Classification, class_ids, class_labels
+from fedgrow.tasks.tokenized import LabelledCodec, max_length
 from fedgrow.tasks.tokenizers import tokenizer_for
 
 
@@ -27,17 +26,8 @@ class SequenceClassification(Classification):
         return TextCodec(tokenizer, labels, max_length(given.plan, given.config))
 
 
-class TextCodec(TokenizedCodec):
+class TextCodec(LabelledCodec):
     """Token ids with padding on the right, and class ids."""
-
-    def __init__(self, tokenizer: Any, labels: Sequence[str], length: int) -> None:
-        super().__init__(tokenizer, length)
-        self._labels = labels
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """Names of the classes."""
-        return self._labels
 
     def encode(self, examples: Examples) -> Encoded:
         """Tokenize, cut to the longest length."""
@@ -53,7 +43,3 @@ class TextCodec(TokenizedCodec):
         mask = pad([torch.ones_like(row) for row in rows], 0)
         ids = pad(rows, self.tokenizer.pad_token_id)
         return {"input_ids": ids, "attention_mask": mask}, encoded.targets[torch.tensor(indices)]
-
-    def config_values(self) -> dict[str, Any]:
-        """Labels, and what follows from the tokenizer."""
-        return label_config(self._labels) | super().config_values()

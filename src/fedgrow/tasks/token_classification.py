@@ -18,8 +18,8 @@ from fedgrow.data.examples import Examples, Tagged
 from fedgrow.data.forms import TaggedWords
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.base import Codec, Encoded, Given, Task, pad
-from fedgrow.tasks.classification import known_labels, label_config
-from fedgrow.tasks.tokenized import TokenizedCodec, max_length, with_offsets
+from fedgrow.tasks.classification import known_labels
+from fedgrow.tasks.tokenized import LabelledCodec, max_length, with_offsets
 from fedgrow.tasks.tokenizers import tokenizer_for
 
 IGNORED = -100
@@ -135,17 +135,8 @@ def _check_scheme(names: Sequence[str]) -> None:
         )
 
 
-class TaggedCodec(TokenizedCodec):
+class TaggedCodec(LabelledCodec):
     """Token ids with padding on the right, and a tag id at each word's first token."""
-
-    def __init__(self, tokenizer: Any, labels: Sequence[str], length: int) -> None:
-        super().__init__(tokenizer, length)
-        self._labels = labels
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """Names of the tags."""
-        return self._labels
 
     def encode(self, examples: Examples) -> Encoded:
         """Tokenize, cut to the longest length, and find the words' first tokens.
@@ -180,10 +171,6 @@ class TaggedCodec(TokenizedCodec):
         ids = pad(rows, self.tokenizer.pad_token_id)
         tags = pad([encoded.targets[i] for i in indices], IGNORED)
         return {"input_ids": ids, "attention_mask": mask}, Tags(tags, self._labels)
-
-    def config_values(self) -> dict[str, Any]:
-        """Tags, and what follows from the tokenizer."""
-        return label_config(self._labels) | super().config_values()
 
 
 def _tag_ids(

@@ -1,18 +1,22 @@
 """What codecs of text tasks share: a tokenizer and a longest length."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fedgrow.architectures import family_of
+from fedgrow.architectures.configuration import longest_text
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.base import Codec
+from fedgrow.tasks.classification import label_config
 from fedgrow.tasks.tokenizers import digest
 
 
 def max_length(plan: Plan, config: Any | None) -> int:
     """Return the longest sequence in tokens: the plan's, or fewer if the model has fewer positions."""
-    positions = getattr(config, "max_position_embeddings", None) if config is not None else None
-    return min(plan.training.max_length, positions or plan.training.max_length)
+    most = None if config is None else longest_text(family_of(config), config)
+    return min(plan.training.max_length, most or plan.training.max_length)
 
 
 class TokenizedCodec(Codec):
@@ -38,6 +42,23 @@ class TokenizedCodec(Codec):
     def vocabulary_digest(self) -> str | None:
         """Return a digest of the tokenizer's vocabulary."""
         return digest(self.tokenizer)
+
+
+class LabelledCodec(TokenizedCodec):
+    """A codec around a tokenizer, and labels."""
+
+    def __init__(self, tokenizer: Any, labels: Sequence[str], length: int) -> None:
+        super().__init__(tokenizer, length)
+        self._labels = labels
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the labels."""
+        return self._labels
+
+    def config_values(self) -> dict[str, Any]:
+        """Labels, and what follows from the tokenizer."""
+        return label_config(self._labels) | super().config_values()
 
 
 def with_offsets(tokenizer: Any, participant: ParticipantPlan, task: str) -> Any:

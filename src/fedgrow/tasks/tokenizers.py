@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from fedgrow.config.plan import ParticipantPlan
-from fedgrow.errors import FedgrowError
+from fedgrow.errors import FedgrowError, first_line
 
 PAD, END = "<pad>", "<end>"
 
@@ -32,10 +32,9 @@ def load_tokenizer(participant: str, folder: str) -> Any:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # tokenizers raises a bare one at a file of another release
         raise FedgrowError(
-            f"participant {participant}: no tokenizer at {folder!r} ({reason}); "
+            f"participant {participant}: no tokenizer at {folder!r} ({first_line(error)}); "
             "put tokenizer.json there, or name another one as participants[].tokenizer"
         ) from None
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a folder without one

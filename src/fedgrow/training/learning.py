@@ -311,11 +311,11 @@ def _save(out: Path, model: Any, small: Any, codec: Codec, plan: Plan, record: M
     source = plan.participants[0]
 
     def fill(folder: Path) -> None:
+        if source.tokenizer is None and Path(str(source.model)).is_dir():
+            copy_companions(Path(str(source.model)), folder)  # chat template and licence, too
         with quiet():
             model.save_pretrained(folder)
-            codec.save(folder)
-        if source.tokenizer is None and Path(str(source.model)).is_dir():
-            copy_companions(Path(str(source.model)), folder)  # as they were: chat template and licence, too
+            codec.save(folder)  # the tokenizer as it was trained with
         write_json(folder / RECEIPT, record["parity"])
         write_json(folder / "learned.json", record)
         (folder / "README.md").write_text(learned_card(record), "utf-8")

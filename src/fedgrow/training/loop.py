@@ -79,7 +79,8 @@ def fit(
         batches: the examples of every step; default: drawn from the seed.
 
     Raises:
-        FedgrowError: a loss or gradient is not finite and the plan says stop, or no step had finite ones.
+        FedgrowError: there is nothing to train, a loss or gradient is not finite and the plan says stop, or no step had
+            finite ones.
     """
     device = device_of(plan)
     state = {name: t.detach().to(device, copy=True) for name, t in {**shared, **private}.items()}
@@ -87,6 +88,11 @@ def fit(
     if trains is not None:
         groups = [Group(tuple(n for n in g.names if trains(n)), g.learning_rate) for g in groups]
         groups = [g for g in groups if g.names]
+    if not groups:
+        raise FedgrowError(
+            f"there is nothing to train ({phase}): no head of its own, Local-LiGO fixed or left as it is, or no array "
+            "in turn; name another local_operator, schedule.kind or operator.turns"
+        )
     for name in (n for g in groups for n in g.names):
         state[name].requires_grad_()
     optimizer = torch.optim.AdamW(
@@ -202,6 +208,9 @@ def evaluate(
     The ordinary model is made once: cheaper over many batches than growing, or meeting factors, in each. A plan says
     where, and in which type, to compute; default: here, as the weights are. Choices say which of the labels there are to
     choose among: the others' logits are minus infinity; default: all.
+
+    Raises:
+        FedgrowError: the loss or a metric is not finite.
     """
     plan = plan or TrainingPlan()
     device = device_of(plan)
@@ -215,4 +224,7 @@ def evaluate(
                 tallies.append(task.tally(logits, targets))
                 losses.append((float(task.loss(logits, targets)), len(targets)))
     loss = sum(value * n for value, n in losses) / sum(n for _, n in losses)
-    return {"loss": loss, **task.score(tallies)}
+    metrics = {"loss": loss, **task.score(tallies)}
+    if not all(math.isfinite(value) for value in metrics.values()):
+        raise FedgrowError(f"{metrics} on held-out data; lower the learning rates")
+    return metrics

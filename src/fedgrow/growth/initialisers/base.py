@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Bool
 from torch import Tensor
 
-from fedgrow.growth.depth import DepthStart
+from fedgrow.growth.depth import DepthStart, deepens
 from fedgrow.growth.maps import Map
 from fedgrow.growth.stage import Stage
 
@@ -67,8 +67,7 @@ class Initialiser(ABC):
         source, target = stage.source, stage.target
         if not stage.width_is_exact:
             return "approximate"
-        deeper = any(b.layers(source) < b.layers(target) for b in stage.family.blocks)
-        if deeper and stage.family.norm == "post":
+        if deepens(stage) and stage.family.norm == "post":
             return "exact up to the norms' epsilon"
         turned = stage.family.rotary and stage.rotary_step == 1 and source.rotating == source.head_size
         if turned and source.head_size < target.head_size:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from fedgrow.growth.depth import DepthStart, copied_depth, stacked_layers
+from fedgrow.growth.depth import DepthStart, copied_depth, deepens, stacked_layers
 from fedgrow.growth.initialisers import width
 from fedgrow.growth.initialisers.base import Exactness, Start
 from fedgrow.growth.initialisers.net2net import Net2Net
@@ -35,5 +35,4 @@ class FPI(Net2Net):
 
     def declared(self, stage: Stage) -> Exactness:
         """Stacking changes the function."""
-        deeper = any(b.layers(stage.source) < b.layers(stage.target) for b in stage.family.blocks)
-        return "not preserved" if deeper else super().declared(stage)
+        return "not preserved" if deepens(stage) else super().declared(stage)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fedgrow.growth.depth import DepthStart, copied_depth, stacked_layers
+from fedgrow.growth.depth import DepthStart, copied_depth, deepens, stacked_layers
 from fedgrow.growth.initialisers.base import Exactness
 from fedgrow.growth.initialisers.exact import Exact
 from fedgrow.growth.stage import Stage
@@ -24,5 +24,4 @@ class Stack(Exact):
 
     def declared(self, stage: Stage) -> Exactness:
         """Repeating blocks changes the function; width alone does not."""
-        deeper = any(b.layers(stage.source) < b.layers(stage.target) for b in stage.family.blocks)
-        return "not preserved" if deeper else super().declared(stage)
+        return "not preserved" if deepens(stage) else super().declared(stage)

@@ -30,8 +30,6 @@ class Xavier(Exact):
     def width(self, stage: Stage, axis: str, seed: int) -> Start:
         """Draw a matrix of the axis' size, of its own for every axis that is learned."""
         size = super().width(stage, axis, seed)
-        if axis in STRUCTURAL_AXES:
-            return size
         if axis in STRUCTURAL_AXES:  # nothing is learned for these
             return size
         matrix = torch.empty(size.map.large, size.map.small, dtype=torch.float64)

@@ -22,10 +22,14 @@ class Partial(Operator):
 
     def width_shapes(self) -> Sizes:
         """Return the same by arithmetic."""
-        sizes = {axis: self.sizes(axis) for axis in self.learned_axes}
-        return {
-            f"map/{axis}": (large - small, small) for axis, (large, small) in sizes.items() if large > small
-        }
+        sizes = {axis: (self._new(axis), self.sizes(axis)[1]) for axis in self.learned_axes}
+        return {f"map/{axis}": (new, small) for axis, (new, small) in sizes.items() if new}
+
+    def _new(self, axis: str) -> int:
+        """Return how many entries of an axis are new: where key-value heads are shared, some more of these are old ones."""
+        large, small = self.sizes(axis)
+        shared = any(s.heads != s.kv_heads for s in (self.stage.source, self.stage.target))
+        return int(self.begin(axis).new.sum()) if shared and large > small else large - small
 
     def maps(self, arrays: Arrays) -> Maps:
         """Put the learned rows in their places."""
