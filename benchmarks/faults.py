@@ -8,6 +8,8 @@ wire is cut for a while, or a disk is full for a while (as root: every folder is
 sites are up to 4 minutes behind or 3 s ahead (where time-machine is installed). A strict run has to end with the operator of
 the unbroken one, a quorum run has to end; nothing may hang, and nothing may be left behind. One line a run in
 ``campaign/runs.jsonl``; the same command goes on where it was stopped.
+
+Last result: benchmarks/results/faults.md
 """
 
 import argparse

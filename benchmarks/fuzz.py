@@ -6,6 +6,8 @@
 Mutates plans, sites' files, operators, messages, checkpoints and ledgers, and gives them to the commands (in this process,
 or each in a process of its own) or to what stands behind the network. Every case can be run again from its number:
 ``--only KIND --first N --times 1``.
+
+Last result: benchmarks/results/fuzz.md
 """
 
 import argparse

@@ -6,6 +6,8 @@ Fifteen participants on digits; three of them send, instead of their trained Glo
 (`flip`), ten times its change (`scale`), or a random change ten times as long as theirs (`noise`). Figures are those of the
 twelve honest ones on their own held-out data: their mean accuracy under a strategy, and what an attack takes off it. One
 line a run in ``runs.jsonl``; the same command goes on where it was stopped, and ends with the table.
+
+Last result: none kept yet.
 """
 
 import argparse

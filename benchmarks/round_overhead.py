@@ -5,6 +5,8 @@
 A coordinator and three sites with models so small that two steps take some hundredths of a second: what a phase takes, from
 the first message asked to the last answer, is then what SuperLink, SuperNodes, TLS, contract, ledger and checkpoints take.
 The first round is left out (models and libraries are loaded in it). Twice: evaluation in a phase of its own, and along.
+
+Last result: benchmarks/results/round_overhead.md
 """
 
 import argparse

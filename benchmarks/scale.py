@@ -6,6 +6,8 @@ Three rounds of tiny ViTs on small images drawn here. Every run is a process of 
 participants' own training and evaluation, `above it` all the rest of the run: messages, contracts, checkpoints, aggregation,
 loading and keeping what is private. Memory is the process's peak (local engine: the server's and all participants'; Ray: the
 server's alone).
+
+Last result: none kept yet.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The real data of ../shared/data."""
+"""Real data, which are not part of the repository."""
 
 import numpy as np
 import pytest

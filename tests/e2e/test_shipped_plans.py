@@ -19,6 +19,7 @@ from fedgrow.architectures.models import quiet
 from fedgrow.config.load import load_plan
 from fedgrow.federated.client_app import participant
 from fedgrow.federated.simulate import simulate
+from tests.data.making import SHARED
 
 WORDS = [
     "the",
@@ -135,12 +136,9 @@ def test_the_published_setting_on_texts(tmp_path):
     assert len(summary["participants"]) == 4
 
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-
-
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real models and data of ../shared/data are not here")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="real models and data are not here")
 def test_text_bert_with_real_models_starts_at_the_small_models_quality(tmp_path):
     names = {"tiny": "bert-tiny-l2-h128", "small": "minilm-l3-h384"}
     data = f"paths.data={SHARED / 'text' / 'package_descriptions.parquet'}"
