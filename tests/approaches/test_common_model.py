@@ -4,7 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from fedgrow.approaches.common_model import Common, source_of
+from fedgrow.approaches.common_model import Common, own_config, source_of
+from fedgrow.architectures import Shape, families
+from fedgrow.architectures.configuration import new_config
+from fedgrow.architectures.models import new_model
 from fedgrow.config.resolve import resolve
 from fedgrow.federated.carry_out import prepared_sites
 from fedgrow.federated.participant import Participant
@@ -158,3 +161,18 @@ def test_arithmetic_is_counted_with_each_participants_own_words(tmp_path):
     forget()
     alone = many.training_flops(many.learner, "joint", 4, 1)
     assert together[0] < together[1] == alone
+
+
+@pytest.mark.parametrize(("name", "rows"), [("bert", 16), ("roberta", 18)])
+def test_a_common_model_takes_as_long_texts_under_another_padding_token(name, rows):
+    """RoBERTa numbers positions from the one after the padding token's id."""
+    shape = Shape(layers=1, width=8, heads=2, ffn=8)
+    common, other = (
+        new_config(
+            families()[name], shape, {"vocab_size": 30, "max_position_embeddings": 16, "pad_token_id": pad}
+        )
+        for pad in (0, 1)
+    )
+    config = own_config(new_model(common, None, seed=0), other, words=True)
+    assert (config.pad_token_id, config.max_position_embeddings) == (1, rows)
+    assert new_model(config, None, seed=0)(torch.full((1, 16), 5)).last_hidden_state.shape == (1, 16, 8)

@@ -59,5 +59,7 @@ def test_the_tokenizer_is_saved_as_it_was_trained_with(run, tmp_path):
         "learn", small, "--data", data, "--task", "question-answering", "--out", tmp_path / "out", *options
     )
     assert outcome.code == 0, outcome.stderr
+    saved = json.loads((tmp_path / "out" / "tokenizer.json").read_text("utf-8"))
+    assert saved["truncation"] is saved["padding"] is None
     before, after = (AutoTokenizer.from_pretrained(at) for at in (small, tmp_path / "out"))
     assert len(after("a", "b")["input_ids"]) == len(before("a", "b")["input_ids"]) + 2

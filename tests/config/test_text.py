@@ -49,10 +49,11 @@ def test_a_participant_may_be_called_like_a_number(tmp_path):
 def test_a_date_that_there_is_not_is_refused(tmp_path):
     file = tmp_path / "plan.yaml"
     file.write_text("name: 2024-31-12\n")
-    with pytest.raises(FedgrowError, match=r"is not valid YAML: month must be in 1\.\.12"):
+    with pytest.raises(FedgrowError, match=r"is not valid YAML: a value cannot be read .month must be in 1"):
         load_plan(file)
-    with pytest.raises(yaml.YAMLError):
-        read_yaml("2024-02-30")
+    for text in ("2024-02-30", "!!bool x", "!!timestamp x", "!!int ''"):
+        with pytest.raises(yaml.YAMLError):
+            read_yaml(text)
     file.write_text(write_yaml(PLAN))
     with pytest.raises(FedgrowError, match=r"--set 'name=2024-13-01': the value .* is not valid YAML"):
         load_plan(file, ["name=2024-13-01"])

@@ -37,5 +37,10 @@ def test_nothing_private_is_not_an_error(tmp_path):
 def test_a_round_that_is_still_needed_is_kept(tmp_path):
     state = PrivateState(tmp_path / "state")
     for server_round in range(1, 9):
-        state.save(server_round, {}, keep=2)
+        state.save(server_round, {}, began=min(2, server_round - 1))
     assert [r for r in range(1, 9) if state.has(r)] == [2, 6, 7, 8]
+    state.save(9, {}, began=8)
+    state.save(10, {}, began=9)
+    assert state.has(2)  # round 8, which a server that is two rounds behind asks for again, began with it
+    state.save(11, {}, began=10)
+    assert [r for r in range(1, 12) if state.has(r)] == [8, 9, 10, 11]

@@ -7,6 +7,7 @@ import pytest
 from fedgrow.config.site import load_site
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import END, EVALUATE, GROW, PLAN, PREPARE, SAVE
+from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.runs.atomic import write_json
 from fedgrow.runs.lock import Lock
 from fedgrow.sites.join import AFTER_SAVED, Join
@@ -168,3 +169,20 @@ def test_status_tells_a_coordinator_that_ended_without_a_word(near):
         assert (found["state"], found["sites"]["ada"]["online"]) == ("running", True)
     found = status_of(one.at.run.path)
     assert (found["state"], found["sites"]["ada"]["online"]) == ("not running", False)
+
+
+def test_who_was_left_out_of_a_round_is_told_which_of_its_answers_was_taken_last(near):
+    one, said = near(faults=QUORUM), {}
+
+    def before(name, message):
+        kind, config = message.metadata.message_type, message.content["config"]
+        one.grid.away = {"cyd"} if (kind, config["server-round"]) == (GROW, 2) else set()
+        if kind == GROW:
+            said[name, config["server-round"]] = config["taken"]
+
+    one.before = before
+    one.coordinator().carry_out()
+    told = {key: taken for key, taken in said.items() if key[1] == 3}
+    assert told == {("ada", 3): 2, ("bob", 3): 2, ("cyd", 3): 1}
+    rounds = Checkpoints(one.at.run.path).rounds()
+    assert [record["taken"] for record in rounds] == [[0, 0, 0], [1, 1, 1], [2, 2, 1], [3, 3, 3]]

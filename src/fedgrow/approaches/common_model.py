@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from fedgrow.architectures import read
-from fedgrow.architectures.configuration import save_config
+from fedgrow.architectures import family_of, read
+from fedgrow.architectures.configuration import POSITIONS, longest_text, positions, save_config
 from fedgrow.architectures.models import load_model, meta_model, new_model, quiet
 from fedgrow.config.plan import Plan
 from fedgrow.growth.operators.drawn import Drawn
@@ -148,6 +148,9 @@ def own_config(common: Any, like: Any, *, words: bool) -> Any:
     for field in (*FROM_DATA, *(FROM_WORDS if words else ())):
         if hasattr(like, field) and hasattr(config, field):
             setattr(config, field, getattr(like, field))
+    family = family_of(config)
+    if (longest := longest_text(family, common.config)) is not None:
+        setattr(config, POSITIONS, positions(family, longest, config.pad_token_id))
     return config
 
 

@@ -5,7 +5,6 @@ tags) of all; on a participant's held-out data it chooses among the participant'
 does. Texts are tokenized, and images processed, as the common model asks for (``common_model`` says whose that is).
 """
 
-import math
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -88,26 +87,25 @@ class Pooled(Together):
         for number, [(_, steps)] in enumerate(rounds, 1):
             seed = derive(plan.seed, TRAIN, people, number)  # participants' own streams end before this one
             train = partial(fit, learner, {}, weights, data, codec, task, plan.training)
+            size = plan.training.batch_size
             try:
                 fitted = train(phase="joint", steps=steps, seed=seed)
+                curves.append(
+                    [
+                        evaluate(learner, {}, fitted.private, test, codec, task, size, plan.training, choices)
+                        for test, choices in tests
+                    ]
+                )
             except FedgrowError as error:
                 raise FedgrowError(f"{self.name}, in round {number}: {error}") from None
             cost = training_flops(
-                train, learner, data, codec, plan.training.batch_size,
+                train, learner, data, codec, size,
                 phase="joint", steps=steps, seed=seed, alike=(source.run.path, self.name),
             )  # fmt: skip
             flops.append((flops[-1] if flops else 0) + cost)
             if fitted.skipped:
                 emit(source.run.path, "skipped", method=self.name, round=number, steps=fitted.skipped)
             weights = fitted.private
-            size = plan.training.batch_size
-            curves.append(
-                [
-                    evaluate(learner, {}, weights, test, codec, task, size, plan.training, choices)
-                    for test, choices in tests
-                ]
-            )
-            _finite(curves[-1], number)
         size = count(learner.materialise({}, weights))
         return [
             Ended(curve[-1], list(curve), [f // people for f in flops], learner.trained(), size)
@@ -162,10 +160,3 @@ def _comparable(sites: Sequence["Participant"]) -> None:
                 f"pooled: {other} has another vocabulary than {sites[0].name}, and perplexities of different "
                 "vocabularies do not compare; give all participants one tokenizer, or leave pooled out of baselines"
             )
-
-
-def _finite(metrics: Sequence[Metrics], number: int) -> None:
-    if not all(math.isfinite(value) for found in metrics for value in found.values()):
-        raise FedgrowError(
-            f"pooled: metrics after round {number} are not finite ({list(metrics)}); lower model_learning_rate"
-        )

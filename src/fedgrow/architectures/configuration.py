@@ -130,7 +130,7 @@ def new_config(family: Family, shape: Shape, settings: Mapping[str, Any]) -> Any
     """
     settings = dict(settings)
     if POSITIONS in settings:  # as tokens of the longest text
-        settings[POSITIONS] += _rows_before(family, settings.get("pad_token_id"))
+        settings[POSITIONS] = positions(family, settings[POSITIONS], settings.get("pad_token_id"))
     config = AutoConfig.for_model(family.model_type, **config_values(family, shape) | settings)
     if family.rotary is not None and shape.rotary is not None:
         settings = _rope(family, config) | {
@@ -148,12 +148,12 @@ def new_config(family: Family, shape: Shape, settings: Mapping[str, Any]) -> Any
 def longest_text(family: Family, config: Any) -> int | None:
     """Return how many tokens a model with this configuration takes at most; None: it says nothing of it."""
     rows = getattr(config, POSITIONS, None)
-    return rows and rows - _rows_before(family, config.pad_token_id)
+    return rows and rows - positions(family, 0, config.pad_token_id)
 
 
-def _rows_before(family: Family, padding: int | None) -> int:
-    """Return how many rows of the table of positions stand before that of a text's first token."""
-    return (padding or 0) + 1 if family.positions_after_padding else 0
+def positions(family: Family, longest: int, padding: int | None) -> int:
+    """Return how many rows a table of positions has for texts of so many tokens, padded with this token."""
+    return longest + ((padding or 0) + 1 if family.positions_after_padding else 0)
 
 
 def image_sides(size: int | Sequence[int]) -> tuple[int, ...]:

@@ -147,12 +147,6 @@ class SchedulePlan(Frozen):
         0, description="steps on all weights of each grown model, at its participant, after the last round"
     )
 
-    @model_validator(mode="after")
-    def _two_parts(self) -> "SchedulePlan":
-        if self.kind == "alternate" and self.steps < 2:
-            raise ValueError("alternate trains two things in every round; set schedule.steps to 2 or more")
-        return self
-
 
 class TrainingPlan(Frozen):
     """Local training at a participant."""
@@ -327,6 +321,10 @@ class Plan(Frozen):
         [(name, times)] = Counter(p.name.lower() for p in self.participants).most_common(1)
         if times > 1:
             raise ValueError(f"participants: the name {name!r} is used twice (letter case is ignored)")
+        if self.schedule.kind == "alternate" and self.schedule.steps < 2 and not self.operator.frozen:
+            raise ValueError(
+                "schedule: alternate trains two things in every round; set schedule.steps to 2 or more"
+            )
         here = [p for p in self.participants if p.model is not None]
         if self.data is None and any(p.data is None for p in here):
             without = next(p.name for p in here if p.data is None)

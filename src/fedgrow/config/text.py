@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from fedgrow.errors import first_line
+
 EXPONENT = re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 
 
@@ -32,13 +34,13 @@ def read_yaml(text: str) -> Any:
     """Read YAML.
 
     Raises:
-        yaml.YAMLError: it is none, or holds a date that there is not.
+        yaml.YAMLError: it is none, or holds what is none of the kind that it says, such as a date that there is not.
         RecursionError: it is nested too deeply.
     """
     try:
         return yaml.load(text, Loader)
-    except ValueError as error:  # of the date
-        raise yaml.YAMLError(str(error)) from None
+    except (ValueError, LookupError, AttributeError) as error:
+        raise yaml.YAMLError(f"a value cannot be read ({first_line(error)})") from None
 
 
 def write_yaml(value: Any, **options: Any) -> str:

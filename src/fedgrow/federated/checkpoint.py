@@ -60,7 +60,7 @@ class Checkpoints:
         return self.folder / f"{server_round:04d}"
 
     def _there(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*"), key=lambda path: int(path.name))
+        return sorted((p for p in self.folder.glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a round and drop the arrays of older ones."""

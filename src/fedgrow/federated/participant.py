@@ -230,7 +230,7 @@ class Participant(OwnData):
         lost = {} if last is None else self.lost.load(last)
         turn = {n: t for n, t in lost.items() if self.approach.trains(self.plan, n, server_round)}
         travels, left = compress(self.compression, sent, given, turn)
-        self.lost.save(server_round, left | {n: t for n, t in lost.items() if n not in turn}, keep=last)
+        self.lost.save(server_round, left | {n: t for n, t in lost.items() if n not in turn}, began=last)
         return travels
 
     def evaluate_round(self, shared: Mapping[str, Tensor], server_round: int) -> dict[str, float]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from fedgrow.errors import FedgrowError
 from fedgrow.methods.base import Tensors
-from fedgrow.runs.atomic import read_tensors, write_tensors
+from fedgrow.runs.atomic import read_json, read_tensors, write_json, write_tensors
 
+BEGAN = "began.json"
 KEPT = 3  # the round in progress, the one before, and one more for a server that is a round behind
 
 
@@ -41,10 +42,27 @@ class PrivateState:
             )
         return read_tensors(self._path(server_round))
 
-    def save(self, server_round: int, tensors: Tensors, *, keep: int | None = None) -> None:
-        """Write the state after a round and forget those that no round that can be asked again begins with, but ``keep``."""
+    def save(self, server_round: int, tensors: Tensors, *, began: int | None = None) -> None:
+        """Write the state after a round and forget those that no round that can be asked again begins with.
+
+        Args:
+            server_round: the round.
+            tensors: the state.
+            began: the round with whose state this one began, where that need not be the last before it.
+        """
         write_tensors(self._path(server_round), tensors)
         oldest = self.latest(server_round - KEPT + 1)  # perhaps long before: it may have missed rounds
+        needed = self._needed(server_round, began)
         for number in self._rounds():
-            if oldest is not None and number < oldest and number != keep:
+            if oldest is not None and number < oldest and number not in needed:
                 self._path(number).unlink()
+
+    def _needed(self, server_round: int, began: int | None) -> set[int]:
+        """Return with whose states the last rounds began, this one's noted, as far as it was said."""
+        path = self.folder / BEGAN
+        known: dict[str, int] = read_json(path) if path.is_file() else {}
+        if began is not None:
+            last = {number: at for number, at in known.items() if server_round - KEPT < int(number)}
+            known = last | {str(server_round): began}
+            write_json(path, known)
+        return set(known.values())

@@ -22,7 +22,7 @@ from fedgrow.errors import FedgrowError, first_line
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 MOUNTS = Path("/proc/self/mountinfo")  # on Linux; the fifth word of a line is where
-MEND = "restore the file, or begin anew in another folder"
+MEND = "restore the file, go on with the fedgrow that wrote it, or begin anew in another folder"
 
 
 def write_bytes(path: Path, data: bytes) -> None:

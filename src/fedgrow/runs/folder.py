@@ -19,7 +19,7 @@ from fedgrow.data.sources import load
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
 from fedgrow.runs.environment import environment
-from fedgrow.runs.inputs import inputs
+from fedgrow.runs.inputs import models
 from fedgrow.tasks import TASKS
 from fedgrow.training.seeds import DATA, PARTITION, derive
 
@@ -27,7 +27,7 @@ State = Literal["running", "interrupted", "failed", "finished"]
 
 
 class RunState(BaseModel):
-    """What ``run.json`` holds: the state, the engine, digests of data and files, and whether grown models are kept."""
+    """What ``run.json`` holds: the state, the engine, digests of data and models, and whether grown models are kept."""
 
     model_config = ConfigDict(extra="forbid")
     state: State
@@ -73,7 +73,7 @@ class RunFolder:
             "engine": engine,
             "plan": digest_of(text),
             "data": data,
-            "inputs": inputs(plan),
+            "inputs": models(plan),
         }
 
         def fill(folder: Path) -> None:
@@ -104,7 +104,7 @@ class RunFolder:
         return cls(path)
 
     def check_same(self) -> None:
-        """Check that the plan, and data and files that it names, are still what the run began with.
+        """Check that the plan, and data and models that it names, are still what the run began with.
 
         Raises:
             FedgrowError: one of them changed; the text names it.
@@ -120,14 +120,14 @@ class RunFolder:
             )
 
     def changed(self) -> str | None:
-        """Return what is not as it was when the run began: whose data, or which file or folder that the plan names."""
+        """Return what is not as it was when the run began: whose data, or which model, tokenizer or operator."""
         before, now = self.state["data"], data_digests(self.plan)
         for name in before:
             if before[name] != now[name]:
                 return f"the data of {name}"
-        had, due = (Counter(map(tuple, files)) for files in (self.state["inputs"], inputs(self.plan)))
+        had, due = (Counter(map(tuple, files)) for files in (self.state["inputs"], models(self.plan)))
         names = sorted({name for name, _ in (had - due) + (due - had)})
-        return ", ".join(map(repr, names)) or None
+        return f"what lies in {', '.join(names)}" if names else None
 
     @cached_property
     def plan(self) -> Plan:

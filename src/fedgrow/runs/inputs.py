@@ -8,7 +8,10 @@ from fedgrow.config.plan import Plan
 
 
 def inputs(plan: Plan) -> list[list[str]]:
-    """Return last name and SHA-256 of every local file or folder that a plan names, in its order; hub ids have none."""
+    """Return last name and SHA-256 of every local file or folder that a plan names, in its order; hub ids have none.
+
+    Of a folder's files those that begin with a dot do not count: they are a desktop's or an editor's.
+    """
     found: list[list[str]] = []
 
     def note(value: str) -> str:
@@ -21,8 +24,17 @@ def inputs(plan: Plan) -> list[list[str]]:
     return found
 
 
+def models(plan: Plan) -> list[list[str]]:
+    """Return the same of models, tokenizers and operators alone: of data it matters what was read of them."""
+    people = tuple(entry.model_copy(update={"data": None}) for entry in plan.participants)
+    return inputs(plan.model_copy(update={"data": None, "participants": people}))
+
+
 def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    inside = ((p, p.relative_to(path).parts) for p in path.rglob("*") if p.is_file())
+    return sorted(p for p, parts in inside if not any(part.startswith(".") for part in parts))
 
 
 def _stamps(path: Path) -> tuple[tuple[str, int, int], ...]:

@@ -80,7 +80,8 @@ class Limits:
         """Check a message to an experiment, and keep which arrays it brings.
 
         Raises:
-            Refused: the time or the rounds are over, or the round was asked for with other arrays.
+            Refused: the time or the rounds are over, or the round was asked for with other
+                arrays, or with others of its answers taken.
         """
         kind = message.metadata.message_type
         if kind not in (SAVE, END):
@@ -97,7 +98,9 @@ class Limits:
         if digest in known:
             return
         if len(known) == SETS[kind]:
-            raise Refused(f"{kind}: round {server_round} was asked for before, with other arrays")
+            raise Refused(
+                f"{kind}: round {server_round} was asked for before, with other arrays or others taken"
+            )
         if kind == GROW and sum(self._rounds().values()) >= self.allowed.rounds:
             raise Refused(f"limits.rounds: {self.allowed.rounds} rounds were taken part in")
         write_json(experiment / GIVEN, given | {step: [*known, digest]})

@@ -36,7 +36,10 @@ class TokenizedCodec(Codec):
         }
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer."""
+        """Write the tokenizer, without the longest length that it was last used with."""
+        if self.tokenizer.is_fast:
+            self.tokenizer.backend_tokenizer.no_truncation()
+            self.tokenizer.backend_tokenizer.no_padding()
         self.tokenizer.save_pretrained(folder)
 
     def vocabulary_digest(self) -> str | None:

@@ -266,7 +266,10 @@ class Learning:
     def _measure(self, when: str, learner: Learner, shared: Tensors, private: Tensors) -> None:
         codec, _, test = self._data
         size = self.plan.training.batch_size
-        self.metrics[when] = evaluate(learner, shared, private, test, codec, self.task, size)
+        try:
+            self.metrics[when] = evaluate(learner, shared, private, test, codec, self.task, size)
+        except FedgrowError as error:
+            raise FedgrowError(f"{when}: {error}") from None
 
     def _fit(self, part: str, learner: Learner, steps: int) -> tuple[Tensors, Tensors]:
         codec, train, _ = self._data
