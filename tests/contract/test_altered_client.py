@@ -58,7 +58,7 @@ def test_a_private_tensor_under_a_listed_name_is_stopped(tmp_path, monkeypatch):
 
 
 def test_an_exceptions_text_does_not_travel(tmp_path, monkeypatch):
-    def fail(self, shared, server_round):
+    def fail(self, shared, server_round, taken=None):
         raise ValueError("the patient's name is Weierstrass")
 
     monkeypatch.setattr(Participant, "train_round", fail)
