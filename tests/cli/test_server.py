@@ -2,6 +2,7 @@
 
 import pytest
 
+from fedgrow.sites.coordinator import Coordinator
 from tests.cli.running import refused
 from tests.sites.making import write_all
 
@@ -34,7 +35,8 @@ def test_going_on_takes_nothing_that_would_be_ignored(folder, run):
     refused(run("server", "--resume"), "say which federation with --out")
 
 
-def test_a_plan_that_no_site_approved_is_not_gone_on_with(folder, run):
+def test_a_plan_that_no_site_approved_is_not_gone_on_with(folder, run, monkeypatch):
+    monkeypatch.setattr(Coordinator, "carry_out", lambda self: pytest.fail("it was gone on with"))
     out = folder / "out"
     assert run("server", folder / "plan.yaml", "--out", out, "--port", "9", "--prepare").code == 0
     plan = (out / "plan.yaml").read_text()
