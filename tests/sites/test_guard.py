@@ -152,6 +152,6 @@ def test_many_calls_at_once_are_refused_and_let_go_of(monkeypatch):
         gate.set()
         await first
 
-    asyncio.run(both())
+    asyncio.run(asyncio.wait_for(both(), 10))
     assert [code for code in sent if code] == [503, 200]
     assert guard.held == 0
