@@ -53,6 +53,16 @@ def test_a_folder_inside_a_file_is_refused(tmp_path):
         created(tmp_path / "file" / "run")
 
 
+def test_a_folder_inside_one_that_the_plan_reads_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/texts.csv").write_text("text,label\na,b\n")
+    plan = resolve(tiny_plan())
+    inside = plan.model_copy(update={"data": plan.data.model_copy(update={"source": str(tmp_path / "data")})})
+    with pytest.raises(FedgrowError, match=r"--out .*: it lies in .*data, which the plan reads"):
+        RunFolder.create(tmp_path / "data" / "run", inside, "local")
+    assert [f.name for f in (tmp_path / "data").iterdir()] == ["texts.csv"]
+
+
 def test_the_working_directory_itself_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FedgrowError, match=r"--out \.: it is the working directory"):

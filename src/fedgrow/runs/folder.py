@@ -19,7 +19,7 @@ from fedgrow.data.sources import load
 from fedgrow.errors import FedgrowError
 from fedgrow.runs.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
 from fedgrow.runs.environment import environment
-from fedgrow.runs.inputs import models
+from fedgrow.runs.inputs import holding, models
 from fedgrow.tasks import TASKS
 from fedgrow.training.seeds import DATA, PARTITION, derive
 
@@ -63,6 +63,10 @@ class RunFolder:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise FedgrowError(
                 f"--out {path}: it is there already and not empty; choose another folder, or --resume to go on with that run"
+            )
+        if (read := holding(plan, path)) is not None:
+            raise FedgrowError(
+                f"--out {path}: it lies in {read}, which the plan reads; choose a folder outside"
             )
         shared = deal(plan)
         data = data_digests(plan)

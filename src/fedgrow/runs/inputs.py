@@ -30,6 +30,20 @@ def models(plan: Plan) -> list[list[str]]:
     return inputs(plan.model_copy(update={"data": None, "participants": people}))
 
 
+def holding(plan: Plan, out: Path) -> Path | None:
+    """Return the folder that a plan reads in which another one lies, or is the same; None if there is none."""
+    found: list[Path] = []
+
+    def note(value: str) -> str:
+        path = Path(value)
+        if path.is_absolute() and path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+            found.append(path)
+        return value
+
+    plan.with_paths(note)
+    return found[0] if found else None
+
+
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
