@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, logging
 
-from fedgrow.report.markdown_table import table
+from fedgrow.markdown import table
 
 
 def embeddings(model: str) -> Tensor:

@@ -34,13 +34,13 @@ from tests.sites.making import write_all
 
 from fedgrow.cli import app
 from fedgrow.config.load import load_plan
-from fedgrow.config.resolve import resolve
 from fedgrow.config.site import load_site
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN, Contract
 from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.wire import become_server, from_bytes, to_bytes
 from fedgrow.federated.client_app import SiteError
+from fedgrow.federated.resolve import resolve
 from fedgrow.sites.coordination import introducing, plan_text
 from fedgrow.sites.ledger import Ledger, verify
 from fedgrow.sites.site import Site
@@ -170,7 +170,7 @@ class Fuzz:
 
         from fedgrow.architectures import families
         from fedgrow.exchange.records import to_record
-        from fedgrow.methods.dual_ligo import global_start
+        from fedgrow.learners.dual_ligo import global_start
 
         become_server(7)
         plan = resolve(load_plan(self.folder / "plan.yaml"))

@@ -20,7 +20,7 @@ from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from fedgrow.exchange.wire import become_server, to_bytes
 from fedgrow.federated.memory import keep_freed_memory
-from fedgrow.report.markdown_table import table
+from fedgrow.markdown import table
 
 MESSAGES = 5
 

@@ -25,11 +25,11 @@ from fedgrow.comparison.results import gather
 from fedgrow.comparison.run import Work, cores
 from fedgrow.config.load import load_plan, load_study
 from fedgrow.config.plan import Plan
-from fedgrow.config.resolve import resolve
 from fedgrow.data.examples import Examples
+from fedgrow.disk.atomic import read_json
+from fedgrow.federated.resolve import resolve
 from fedgrow.federated.simulate import simulate
-from fedgrow.report.markdown_table import table
-from fedgrow.runs.atomic import read_json
+from fedgrow.markdown import table
 from fedgrow.runs.folder import deal, shared_source
 from fedgrow.tasks import TASKS
 

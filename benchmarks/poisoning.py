@@ -23,15 +23,15 @@ from flwr.app import Context, Message
 
 from fedgrow.config.load import load_plan
 from fedgrow.config.plan import Plan
-from fedgrow.config.resolve import resolve
 from fedgrow.exchange.contract import ARRAYS, GROW
 from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.carry_out import carry_out
 from fedgrow.federated.client_app import app as client_app
 from fedgrow.federated.local_grid import FIRST_NODE, run_local
+from fedgrow.federated.resolve import resolve
 from fedgrow.federated.server_app import app as server_app
 from fedgrow.federated.simulate import forget
-from fedgrow.report.markdown_table import table
+from fedgrow.markdown import table
 from fedgrow.runs.folder import RunFolder
 
 PEOPLE, MALICIOUS = 15, 3  # the last ones

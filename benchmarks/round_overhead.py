@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.sites.making import SHAPES, write_all
 from tests.sites.processes import Processes
 
-from fedgrow.report.markdown_table import table
+from fedgrow.markdown import table
 from fedgrow.sites.children import free_port
 
 

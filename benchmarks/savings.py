@@ -37,16 +37,16 @@ from fedgrow.architectures.shape import Shape
 from fedgrow.config.plan import DataPlan, OperatorPlan, TrainingPlan
 from fedgrow.data.sources import load
 from fedgrow.data.split import split
-from fedgrow.methods import Learner, Ligo, Tensors, WholeModel
-from fedgrow.methods.ligo import Step, make_operator
-from fedgrow.runs.atomic import read_json, read_tensors, write_folder, write_json, write_tensors
+from fedgrow.disk.atomic import read_json, read_tensors, write_folder, write_json, write_tensors
+from fedgrow.learners import Learner, Ligo, Tensors, WholeModel
+from fedgrow.learners.ligo import Step, make_operator
+from fedgrow.seeds import INIT, TRAIN, derive
 from fedgrow.tasks import TASKS, Codec, Encoded
 from fedgrow.tasks.causal_language_modelling import BlockCodec
 from fedgrow.tasks.masked_language_modelling import MASK, MaskedCodec
 from fedgrow.tasks.tokenizers import learn
 from fedgrow.training.flops import counted
 from fedgrow.training.loop import evaluate, fit
-from fedgrow.training.seeds import INIT, TRAIN, derive
 
 VOCABULARY, LENGTH, BATCH = 4000, 128, 8
 HELD_OUT, HELD_OUT_BLOCKS, EVERY = 0.05, 96, 25

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fedgrow.report.markdown_table import table
-from fedgrow.runs.atomic import read_json
+from fedgrow.disk.atomic import read_json
+from fedgrow.markdown import table
 
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 Runs = dict[str, dict[int, dict[str, Any]]]  # by method and seed

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from fedgrow.config.load import parse_plan
-from fedgrow.config.resolve import resolve
-from fedgrow.federated import participant
 from fedgrow.federated.carry_out import carry_out
-from fedgrow.report.markdown_table import table
+from fedgrow.federated.resolve import resolve
+from fedgrow.markdown import table
+from fedgrow.participants import participant
 from fedgrow.runs.folder import RunFolder
 
 EACH = 24  # examples a participant

@@ -28,8 +28,8 @@ from transformers import BertConfig
 from fedgrow.architectures import Shape, read
 from fedgrow.architectures.models import new_model
 from fedgrow.config.plan import OperatorPlan, TrainingPlan
-from fedgrow.methods import Learner, Ligo, WholeModel
-from fedgrow.methods.ligo import Step, make_operator
+from fedgrow.learners import Learner, Ligo, WholeModel
+from fedgrow.learners.ligo import Step, make_operator
 
 VOCABULARY, LENGTH, HEAD = 30_522, 128, "sequence-classification"
 LARGE = {"layers": 6, "width": 768, "heads": 12, "ffn": 3072}

@@ -23,8 +23,8 @@ from fedgrow.architectures import read
 from fedgrow.architectures.models import load_model, new_model
 from fedgrow.architectures.shape import Shape
 from fedgrow.config.plan import OperatorPlan, TrainingPlan
-from fedgrow.methods import Learner, Ligo, WholeModel
-from fedgrow.methods.ligo import Step, make_operator
+from fedgrow.learners import Learner, Ligo, WholeModel
+from fedgrow.learners.ligo import Step, make_operator
 
 SENTENCES = (
     "The capital of France is Paris, and the river that crosses it is the [MASK].",

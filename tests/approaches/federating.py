@@ -7,15 +7,14 @@ import yaml
 
 from fedgrow.approaches import APPROACHES, Federated
 from fedgrow.config.load import parse_plan
-from fedgrow.config.resolve import resolve
 from fedgrow.exchange.contract import ARRAYS
 from fedgrow.exchange.records import from_record
 from fedgrow.exchange.wire import from_bytes
 from fedgrow.federated.carry_out import prepared_sites
 from fedgrow.federated.client_app import app as client_app
-from fedgrow.federated.client_app import participant
 from fedgrow.federated.local_grid import FIRST_NODE, Tap, run_local
-from fedgrow.federated.participant import Participant
+from fedgrow.federated.member import Member, member_at
+from fedgrow.federated.resolve import resolve
 from fedgrow.federated.server_app import app as server_app
 from fedgrow.federated.simulate import forget
 from fedgrow.runs.folder import RunFolder
@@ -43,9 +42,9 @@ def federate(run: RunFolder, name: str, tap: Tap | None = None) -> None:
     run_local(server_app, client_app, len(run.plan.participants), config, tap)
 
 
-def sites(run: RunFolder, name: str) -> list[Participant]:
+def sites(run: RunFolder, name: str) -> list[Member]:
     """Return all participants in a baseline."""
-    return [participant(str(run.path), i, name) for i in range(len(run.plan.participants))]
+    return [member_at(str(run.path), i, name) for i in range(len(run.plan.participants))]
 
 
 class Heard:

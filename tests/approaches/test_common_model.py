@@ -8,14 +8,14 @@ from fedgrow.approaches.common_model import Common, own_config, source_of
 from fedgrow.architectures import Shape, families
 from fedgrow.architectures.configuration import new_config
 from fedgrow.architectures.models import new_model
-from fedgrow.config.resolve import resolve
 from fedgrow.federated.carry_out import prepared_sites
-from fedgrow.federated.participant import Participant
+from fedgrow.federated.resolve import resolve
 from fedgrow.federated.simulate import forget
-from fedgrow.methods import WholeModel
+from fedgrow.learners import WholeModel
+from fedgrow.participants.participant import Participant
 from fedgrow.runs.folder import RunFolder
+from fedgrow.seeds import INIT, derive
 from fedgrow.tasks.models import load_for
-from fedgrow.training.seeds import INIT, derive
 from tests.approaches.federating import begin, sites
 from tests.e2e.test_shipped_plans import WORDS, tiny_bert
 from tests.federation import tiny_plan

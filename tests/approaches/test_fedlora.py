@@ -3,9 +3,9 @@
 import torch
 
 from fedgrow.approaches.common_model import Common
-from fedgrow.methods import WholeModel
-from fedgrow.methods.lora import LORA
-from fedgrow.runs.atomic import read_tensors
+from fedgrow.disk.atomic import read_tensors
+from fedgrow.learners import WholeModel
+from fedgrow.learners.lora import LORA
 from tests.approaches.federating import Heard, begin, federate, sites
 
 NAME = "fedlora"

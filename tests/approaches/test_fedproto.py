@@ -7,10 +7,10 @@ import torch
 from pydantic import ValidationError
 
 from fedgrow.config.plan import TrainingPlan
-from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
-from fedgrow.methods import WholeModel
-from fedgrow.methods.prototypes import COUNTS, PROTOTYPES
+from fedgrow.federated.resolve import resolve
+from fedgrow.learners import WholeModel
+from fedgrow.learners.prototypes import COUNTS, PROTOTYPES
 from tests.approaches.federating import DIGITS, Heard, begin, federate, sites
 from tests.federation import PLAN, tiny_plan
 

@@ -5,8 +5,8 @@ import shutil
 from fedgrow.approaches import APPROACHES
 from fedgrow.approaches.linear_probe import as_it_came
 from fedgrow.architectures.models import load_model
-from fedgrow.config.resolve import resolve
-from fedgrow.federated.participant import Participant
+from fedgrow.federated.resolve import resolve
+from fedgrow.participants.participant import Participant
 from fedgrow.runs.folder import RunFolder
 from tests.federation import tiny_plan
 

@@ -9,12 +9,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from fedgrow.approaches import BASELINES
 from fedgrow.approaches.pooled import Pooled, codec_for_all, labels_of_all, model_for_all
 from fedgrow.architectures.models import quiet
-from fedgrow.config.resolve import resolve
 from fedgrow.data.joined import joined
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import prepared_sites
-from fedgrow.federated.participant import Participant
+from fedgrow.federated.resolve import resolve
 from fedgrow.federated.simulate import forget
+from fedgrow.participants.participant import Participant
 from fedgrow.runs.folder import RunFolder
 from tests.approaches.test_common_model import BERT, LANGUAGE, texts
 from tests.e2e.test_shipped_plans import tiny_bert

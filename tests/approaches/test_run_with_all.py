@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 
 from fedgrow.federated import carry_out
-from fedgrow.federated.client_app import participant
+from fedgrow.federated.member import member_at
+from fedgrow.federated.outcome import read_outcome
 from fedgrow.federated.simulate import simulate
 from fedgrow.runs.folder import RunFolder
-from fedgrow.runs.outcome import read_outcome
 from tests.approaches.federating import DIGITS, Pull
 from tests.federation import run_tiny
 
@@ -26,7 +26,7 @@ def test_one_run_with_all_of_them(tmp_path):
         for site, ended in zip(range(3), outcome.participants.values(), strict=True):
             assert ended.metrics == ended.curve[-1]
             assert ended.flops[0] * 2 == ended.flops[1]
-            small = participant(str(run.path), site, "dual-ligo").prepared["parameters"]
+            small = member_at(str(run.path), site, "dual-ligo").prepared["parameters"]
             assert ended.model == small
     assert outcomes["fedproto"].bytes_up[-1] < outcomes["heterofl"].bytes_up[-1]
     assert outcomes["linear-probe"].bytes_up == []
@@ -45,7 +45,7 @@ def test_a_run_broken_half_way_resumes_to_the_same_result(tmp_path, monkeypatch)
         patched.setattr(carry_out, "run_local", broken)
         with pytest.raises(KeyboardInterrupt):
             run_tiny(tmp_path / "broken", data=DIGITS, baselines=[name])
-    participant.cache_clear()
+    member_at.cache_clear()
     resumed = simulate(None, tmp_path / "broken", resume=True)
     outcome = partial(read_outcome, name=name)
     assert outcome(RunFolder(tmp_path / "broken")) == outcome(RunFolder(tmp_path / "whole"))

@@ -1,8 +1,8 @@
 """A whole run with the references that begin with the common grown model."""
 
-from fedgrow.federated.client_app import participant
+from fedgrow.federated.member import member_at
+from fedgrow.federated.outcome import read_outcome
 from fedgrow.runs.folder import RunFolder
-from fedgrow.runs.outcome import read_outcome
 from tests.federation import run_tiny
 
 NAMES = ["fedavg-grown", "fedlora", "pooled"]
@@ -24,5 +24,5 @@ def test_one_run_with_all_of_them(tmp_path):
     assert len(averaged.bytes_up) == len(factors.bytes_up) == 2
     assert (pooled.bytes_up, pooled.shared) == ([], 0)
     for name in NAMES[:2]:
-        site = participant(str(run.path), 0, name)
+        site = member_at(str(run.path), 0, name)
         assert outcomes[name].shared == sum(t.numel() for t in site.shared_start.values())

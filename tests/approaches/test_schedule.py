@@ -7,11 +7,11 @@ from fedgrow.approaches import APPROACHES, FED_GROW
 from fedgrow.approaches.rounds import flops_by_round
 from fedgrow.approaches.schedule import in_phases, jointly, own_steps, taking_part, total_steps
 from fedgrow.architectures.models import load_model
-from fedgrow.federated.client_app import participant
-from fedgrow.federated.participant import Participant
-from fedgrow.runs.atomic import read_json, read_tensors
+from fedgrow.disk.atomic import read_json, read_tensors
+from fedgrow.federated.member import member_at
+from fedgrow.federated.outcome import read_outcome
+from fedgrow.participants.participant import Participant
 from fedgrow.runs.folder import RunFolder
-from fedgrow.runs.outcome import read_outcome
 from tests.federation import run_tiny, tiny_plan
 
 SCHEDULES = {
@@ -53,7 +53,7 @@ def test_only_fed_grow_and_fedprox_pull_to_the_rounds_start():
 
 def test_alternating_trains_both_parts(tmp_path):
     run_tiny(tmp_path / "run", schedule={"kind": "alternate", "rounds": 1, "steps": 4})
-    site = participant(str(tmp_path / "run"), 0, "dual-ligo")
+    site = member_at(str(tmp_path / "run"), 0, "dual-ligo")
     start, end = site.learner.private_start(), site.state.load(1)
     assert any(not torch.equal(start[n], end[n]) for n in start if n.startswith("local/"))
     after = read_tensors(tmp_path / "run/operator/operator.safetensors")
@@ -101,12 +101,12 @@ def test_fine_tuning_after_the_last_round(tmp_path):
     alone = read_outcome(run, "independent")
     assert all(len(ended.curve) == 4 for ended in alone.participants.values())
     for index, one in enumerate((outcome, alone)):
-        site = participant(str(run.path), 0, "dual-ligo")
+        site = member_at(str(run.path), 0, "dual-ligo")
         ended = one.participants[site.name]
         assert ended.trained == site.learner.trained() + ended.model, (
             index
         )  # all weights are trained in the end
-    site = participant(str(run.path), 0, "dual-ligo")
+    site = member_at(str(run.path), 0, "dual-ligo")
     state, end = site.state.load(3), read_tensors(run.path / "operator/operator.safetensors")
     grown = site.learner.materialise(end, state).state_dict()
     saved = load_model(run.participant("ada") / "model", run.plan.task)[0].state_dict()
@@ -134,7 +134,7 @@ def test_growth_alone_sees_the_same_batches_as_together(tmp_path, monkeypatch):
     way, plan = "together", tiny_plan(schedule=schedule)
     index = next(i for i in range(3) if own_steps(plan, i) < 12)
     run_tiny(tmp_path / "run", schedule=schedule, operator=operator)
-    site = participant(str(tmp_path / "run"), index, "dual-ligo")
+    site = member_at(str(tmp_path / "run"), index, "dual-ligo")
     way = "alone"
     ended = APPROACHES["independent"].run(site)
     assert seen["together"] == seen["alone"]
@@ -157,7 +157,7 @@ def test_the_budget_is_the_same_where_rounds_have_few():
 
 def test_arrays_out_of_turn_cost_no_gradient(tmp_path):
     run_tiny(tmp_path / "run", schedule={"rounds": 1, "steps": 1}, baselines=[])
-    site = participant(str(tmp_path / "run"), 0, "dual-ligo")
+    site = member_at(str(tmp_path / "run"), 0, "dual-ligo")
     [_, *rounds] = in_phases(site.plan)
     whole, few = (
         flops_by_round(site, site.learner, [[], *rounds], trains=trains)

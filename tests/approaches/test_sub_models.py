@@ -9,13 +9,13 @@ from transformers import AutoModel
 from fedgrow.approaches import APPROACHES
 from fedgrow.approaches.rounds import count
 from fedgrow.architectures import Shape, families, read
-from fedgrow.config.resolve import resolve
 from fedgrow.errors import ShapeError
 from fedgrow.federated.checkpoint import Checkpoints
+from fedgrow.federated.resolve import resolve
 from fedgrow.federated.simulate import forget
 from fedgrow.growth.cut import Piece, put_together
-from fedgrow.methods.sub_model import WINDOW
-from fedgrow.methods.whole_model import body_names
+from fedgrow.learners.sub_model import WINDOW
+from fedgrow.learners.whole_model import body_names
 from tests.approaches.federating import SHAPES, Heard, Pull, begin, federate, sites
 from tests.approaches.test_common_model import BERT, GLOSSES, texts
 from tests.e2e.test_shipped_plans import tiny_bert

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fedgrow.cli import app
-from fedgrow.federated.client_app import participant
+from fedgrow.federated.member import member_at
 from tests.federation import PLAN
 
 
@@ -34,7 +34,7 @@ SCRIPT = Path(sys.executable).with_name("fedgrow")
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def command(*arguments: object) -> Outcome:
-        participant.cache_clear()
+        member_at.cache_clear()
         with pytest.raises(SystemExit) as ended:
             app([str(a) for a in arguments], prog_name="fedgrow")
         out, err = capsys.readouterr()

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from fedgrow.runs.events import emit
+from fedgrow.disk.events import emit
 from tests.cli.running import plan_file
 from tests.folders.making import CAUSAL, saved
 

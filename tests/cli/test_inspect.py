@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedgrow.architectures import families
-from fedgrow.config.resolve import resolve
+from fedgrow.federated.resolve import resolve
 from fedgrow.growth.exactness import cells
 from tests.architectures.folders import edit_config, edit_tensors, folder
 from tests.cli.running import refused

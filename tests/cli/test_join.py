@@ -8,8 +8,8 @@ import pytest
 
 from fedgrow.cli.join import printable, told
 from fedgrow.config.load import load_plan
-from fedgrow.config.resolve import resolve
 from fedgrow.exchange.wire import from_bytes, to_bytes
+from fedgrow.federated.resolve import resolve
 from fedgrow.sites.join import Join
 from tests.cli.running import Run
 from tests.sites.asking import message, shown

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 import fedgrow
 from fedgrow.errors import FedgrowError
 from fedgrow.growth import OPERATORS
-from fedgrow.training import learning
+from fedgrow.single import learn as learning
 from tests.architectures.folders import edit_tensors, folder
 from tests.cli.running import refused
 from tests.tasks.making import tokenizer

@@ -12,13 +12,13 @@ import yaml
 from fedgrow.architectures import Shape
 from fedgrow.comparison import execute
 from fedgrow.comparison.execute import is_done
+from fedgrow.comparison.report import write_report
 from fedgrow.comparison.results import body_size, gather, write_table
 from fedgrow.comparison.run import Work
 from fedgrow.config.plan import Plan
+from fedgrow.disk.lock import Lock
 from fedgrow.errors import FedgrowError
-from fedgrow.report.comparison import write_report
 from fedgrow.runs.folder import RunFolder
-from fedgrow.runs.lock import Lock
 from tests.comparison.studies import METHODS, study
 from tests.federation import run_tiny, tiny_plan
 

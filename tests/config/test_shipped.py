@@ -4,7 +4,7 @@ import pytest
 
 from fedgrow.architectures import Shape
 from fedgrow.config.load import load_plan, shipped_plans
-from fedgrow.config.resolve import resolve
+from fedgrow.federated.resolve import resolve
 from tests.architectures.folders import folder
 from tests.tasks.making import tokenizer
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from flwr.app import Array, Message, RecordDict
 
+from fedgrow.disk.atomic import read_json
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS
 from fedgrow.exchange.wire import become_server
 from fedgrow.federated import client_app
 from fedgrow.federated.local_grid import FIRST_NODE, LocalGrid
-from fedgrow.federated.participant import Participant
-from fedgrow.runs.atomic import read_json
+from fedgrow.federated.member import Member
 from tests.federation import run_tiny
 
 MARK = 1234.5678
@@ -61,7 +61,7 @@ def test_an_exceptions_text_does_not_travel(tmp_path, monkeypatch):
     def fail(self, shared, server_round, taken=None):
         raise ValueError("the patient's name is Weierstrass")
 
-    monkeypatch.setattr(Participant, "train_round", fail)
+    monkeypatch.setattr(Member, "train_round", fail)
     sent: list[bytes] = []
     with pytest.raises(FedgrowError):
         run_tiny(tmp_path / "run", tap=lambda way, data: sent.append(data))
@@ -79,7 +79,7 @@ def test_a_method_that_the_plan_does_not_list_is_refused(tmp_path):
     reply = next(iter(grid.send_and_receive([Message(RecordDict(), FIRST_NODE, "train.prepare")])))
     assert reply.has_error()
     with pytest.raises(FedgrowError, match="not in the plan"):
-        Participant(tmp_path / "run", 0, "fedavg")
+        Member(tmp_path / "run", 0, "fedavg")
 
 
 @pytest.mark.parametrize("kind", ["query.nothing", "train.nothing", "train.grow"])

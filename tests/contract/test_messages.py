@@ -5,9 +5,9 @@ from flwr.app import Message
 from flwr.common.serde import message_from_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 
+from fedgrow.disk.atomic import read_tensors
 from fedgrow.exchange.contract import GROW
-from fedgrow.methods.dual_ligo import global_operator
-from fedgrow.runs.atomic import read_tensors
+from fedgrow.learners.dual_ligo import global_operator
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
 from tests.written import forms

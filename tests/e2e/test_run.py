@@ -8,11 +8,11 @@ import torch
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from fedgrow.architectures.models import quiet
+from fedgrow.disk.atomic import read_arrays, read_json, write_arrays
+from fedgrow.disk.events import listen, stop_listening
 from fedgrow.errors import FedgrowError
-from fedgrow.federated.client_app import participant
+from fedgrow.federated.member import member_at
 from fedgrow.federated.simulate import simulate
-from fedgrow.runs.atomic import read_arrays, read_json, write_arrays
-from fedgrow.runs.events import listen, stop_listening
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
 
@@ -67,7 +67,7 @@ def test_grown_models_load_plainly_and_score_what_was_reported(run):
         with quiet():
             model = AutoModelForImageClassification.from_pretrained(where)
             AutoImageProcessor.from_pretrained(where)
-        site = participant(str(folder.path), index, "dual-ligo")
+        site = member_at(str(folder.path), index, "dual-ligo")
         inputs, targets = site.codec.batch(site.test_data, range(len(site.test_data)))
         with torch.no_grad():
             predicted = model(**inputs).logits.argmax(-1)
@@ -86,7 +86,7 @@ def test_growth_starts_at_the_quality_of_the_small_models(run):
 
 def test_training_moves_the_operator(run):
     folder, _ = run
-    start = participant(str(folder.path), 0, "dual-ligo").shared_start
+    start = member_at(str(folder.path), 0, "dual-ligo").shared_start
     from safetensors.torch import load_file
 
     end = load_file(folder.path / "operator" / "operator.safetensors")
@@ -138,7 +138,7 @@ def test_a_broken_run_resumes_to_the_same_result(tmp_path, after, whole):
         run_tiny(tmp_path / "broken", tap=Pull(after), strategy=strategy)
     assert not (tmp_path / "broken" / "summary.json").exists()
     assert read_json(tmp_path / "broken" / "run.json")["state"] == "interrupted"
-    participant.cache_clear()
+    member_at.cache_clear()
     resumed = simulate(None, tmp_path / "broken", resume=True)
     assert operator(RunFolder(tmp_path / "broken")) == operator(unbroken)
     assert resumed["participants"] == summary["participants"]
@@ -152,7 +152,7 @@ def test_a_run_that_holds_other_arrays_is_not_gone_on_with(tmp_path):
     arrays = read_arrays(file)
     gone = arrays.pop(max(arrays))
     write_arrays(file, arrays)
-    participant.cache_clear()
+    member_at.cache_clear()
     said = (
         rf"array '.*' has shape None, this fedgrow makes \({gone.shape[0]}, .* another version began the run"
     )

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from fedgrow.disk.atomic import read_json
 from fedgrow.errors import FedgrowError
-from fedgrow.federated.client_app import participant
-from fedgrow.runs.atomic import read_json
+from fedgrow.federated.member import member_at
 from fedgrow.runs.folder import RunFolder
 from tests.federation import PLAN, run_tiny
 
@@ -29,7 +29,7 @@ def test_two_phase_trains_local_ligo_first_and_then_leaves_it_alone(tmp_path):
     run_tiny(tmp_path / "run", schedule={"kind": "two-phase", "rounds": 2, "steps": 2, "local_steps": 2})
     folder = RunFolder(tmp_path / "run")
     for index, name in enumerate(folder.plan.names):
-        start = participant(str(folder.path), index, "dual-ligo").learner.private_start()
+        start = member_at(str(folder.path), index, "dual-ligo").learner.private_start()
         first, last = local_state(folder, name, 0), local_state(folder, name, 2)
         assert not same(first, start)
         assert same(first, last)

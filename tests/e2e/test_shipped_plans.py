@@ -17,7 +17,7 @@ from transformers import (
 
 from fedgrow.architectures.models import quiet
 from fedgrow.config.load import load_plan
-from fedgrow.federated.client_app import participant
+from fedgrow.federated.member import member_at
 from fedgrow.federated.simulate import simulate
 from tests.data.making import SHARED
 
@@ -43,7 +43,7 @@ QUICK = ["schedule.rounds=1", "schedule.steps=1", "prepare.steps=1"]
 
 
 def run(name: str, out: Path, *settings: str) -> dict:
-    participant.cache_clear()
+    member_at.cache_clear()
     return simulate(load_plan(name, [*QUICK, *settings]), out)
 
 
@@ -111,7 +111,7 @@ def test_gpt2(tmp_path):
 def run_a_few(name: str, out: Path, *settings: str) -> dict:
     """Run the published setting with its first four participants: all depths are among them."""
     plan = load_plan(name, [*QUICK, "schedule.local_steps=1", "partition={kind: iid}", *settings])
-    participant.cache_clear()
+    member_at.cache_clear()
     return simulate(plan.model_copy(update={"participants": plan.participants[:4]}), out)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fedgrow.config.plan import CompressionPlan
+from fedgrow.disk.atomic import read_tensors
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import COMPRESSIONS, compress, compression_of, restore
 from fedgrow.exchange.compression.int4 import Int4
@@ -12,8 +13,7 @@ from fedgrow.exchange.compression.ternary import Ternary
 from fedgrow.exchange.contract import ARRAYS, EVALUATE, GROW, METRICS, SAVE, WEIGHT
 from fedgrow.exchange.records import from_record
 from fedgrow.exchange.wire import from_bytes
-from fedgrow.methods.dual_ligo import global_operator
-from fedgrow.runs.atomic import read_tensors
+from fedgrow.learners.dual_ligo import global_operator
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny
 from tests.written import forms

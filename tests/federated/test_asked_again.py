@@ -6,14 +6,15 @@ import pytest
 import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
-from fedgrow.config.resolve import resolve
 from fedgrow.exchange.compression import restore
 from fedgrow.exchange.contract import ARRAYS, CONFIG, GROW
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server, from_bytes, set_message_id, to_bytes
-from fedgrow.federated import client_app, participant
+from fedgrow.federated import member
 from fedgrow.federated.client_app import app
-from fedgrow.federated.participant import Participant
+from fedgrow.federated.member import Member
+from fedgrow.federated.resolve import resolve
+from fedgrow.participants import participant
 from fedgrow.runs.folder import RunFolder
 from tests.federation import run_tiny, tiny_plan
 
@@ -24,9 +25,9 @@ SCHEDULES = {
 }
 
 
-def site(folder, **changes) -> Participant:
+def site(folder, **changes) -> Member:
     RunFolder.create(folder / "run", resolve(tiny_plan(**changes)), "local")
-    return Participant(folder / "run", 0)
+    return Member(folder / "run", 0)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=list(SCHEDULES))
@@ -47,8 +48,8 @@ def test_a_message_asked_again_is_answered_the_same_and_not_carried_out_anew(tmp
         1, 1000, {"partition-id": 0}, RecordDict(), {"run": str(one.run.path), "method": "dual-ligo"}
     )
     trained = []
-    train_round = Participant.train_round
-    monkeypatch.setattr(Participant, "train_round", lambda *of: trained.append(of[2]) or train_round(*of))
+    train_round = Member.train_round
+    monkeypatch.setattr(Member, "train_round", lambda *of: trained.append(of[2]) or train_round(*of))
 
     def ask(server_round: int, scale: float = 1.0) -> str:
         arrays = to_record({name: t * scale for name, t in one.shared_start.items()})
@@ -68,7 +69,7 @@ def test_a_message_asked_again_is_answered_the_same_and_not_carried_out_anew(tmp
     assert trained == [1, 1, 2]
     assert ask(1) == first
     assert trained == [1, 1, 2, 1]
-    client_app.participant.cache_clear()  # a new run may lie at the same place
+    member.member_at.cache_clear()  # a new run may lie at the same place
     assert ask(1) == first
     assert trained == [1, 1, 2, 1, 1]
 
@@ -110,8 +111,8 @@ def test_what_an_answer_that_was_not_taken_would_have_brought_is_not_lost(tmp_pa
     for server_round in range(2, 8):
         one.train_round(one.shared_start, server_round, taken=1)
     began = []
-    whole = participant.compress
-    monkeypatch.setattr(participant, "compress", lambda *of: began.append(of[3]) or whole(*of))
+    whole = member.compress
+    monkeypatch.setattr(member, "compress", lambda *of: began.append(of[3]) or whole(*of))
     first, again = (one.train_round(one.shared_start, 8, taken=1).shared for _ in range(2))
     assert all(torch.equal(first[n], again[n]) for n in first)
     assert any(t.any() for t in kept.values())

@@ -1,8 +1,8 @@
 """A share of the participants trains in a round."""
 
 from fedgrow.approaches.schedule import taking_part
+from fedgrow.disk.events import listen, stop_listening
 from fedgrow.federated.checkpoint import Checkpoints
-from fedgrow.runs.events import listen, stop_listening
 from tests.federation import run_tiny, tiny_plan
 
 SCHEDULE = {"kind": "joint", "rounds": 4, "steps": 2, "participation": 0.34}

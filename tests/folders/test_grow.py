@@ -13,9 +13,9 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 import fedgrow
 from fedgrow.architectures import Shape, families
 from fedgrow.architectures.models import load_config, load_model
-from fedgrow.folders import grow as growing
 from fedgrow.folders import source
 from fedgrow.folders.parity import random_inputs
+from fedgrow.single import grow as growing
 from tests import zoo
 from tests.folders.making import CAUSAL, EXACT, plain, same, saved, with_companions
 

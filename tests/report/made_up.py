@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fedgrow.report.summary import statistics
+from fedgrow.federated.results import statistics
 
 SHAPE = {"layers": 1, "width": 8, "heads": 2, "head_size": 4, "ffn": 16}
 

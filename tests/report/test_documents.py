@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fedgrow.markdown import table
 from fedgrow.report import tables
-from fedgrow.report.markdown_table import table
 
 DOCS = Path(__file__).parents[2] / "docs"
 PARTS = {

@@ -4,7 +4,7 @@ import statistics as by_hand
 
 import pytest
 
-from fedgrow.report.summary import statistics
+from fedgrow.federated.results import statistics
 
 VALUES = [0.5, 0.75, 1.0, 0.25]
 

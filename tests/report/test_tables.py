@@ -3,8 +3,8 @@
 import pytest
 
 from fedgrow.config.plan import OperatorPlan
+from fedgrow.markdown import table
 from fedgrow.report.markdown import describe, method_rows, participant_rows, verdict
-from fedgrow.report.markdown_table import table
 from tests.report.made_up import summary
 
 HIGH = summary("accuracy", small=[0.5, 0.7], start=[0.5, 0.7], grown=[0.6, 0.9])

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedgrow.config.resolve import resolve
 from fedgrow.errors import FedgrowError
+from fedgrow.federated.resolve import resolve
 from fedgrow.runs import folder as folders
 from fedgrow.runs.folder import RunFolder
 from tests.federation import PLAN, tiny_plan

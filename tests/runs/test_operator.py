@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from fedgrow.config.resolve import resolve
+from fedgrow.disk.atomic import read_tensors
 from fedgrow.errors import FedgrowError
-from fedgrow.federated.client_app import participant
-from fedgrow.runs.atomic import read_tensors
+from fedgrow.federated.member import member_at
+from fedgrow.federated.resolve import resolve
 from tests.federation import PLAN, run_tiny, tiny_plan
 
 # three, for an average of equal arrays is off by a rounding, which "as it is" does not allow
@@ -44,7 +44,7 @@ def test_a_newcomer_keeps_the_operator_and_trains_its_own(tmp_path, members):
     )
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    site = participant(str(tmp_path / "run"), 0, "dual-ligo")
+    site = member_at(str(tmp_path / "run"), 0, "dual-ligo")
     start, end = site.learner.private_start(), site.state.load(summary["rounds"])
     local = [name for name in start if name.startswith("local/")]
     assert local
@@ -55,7 +55,7 @@ def test_a_newcomer_keeps_the_operator_and_trains_its_own(tmp_path, members):
 
 def test_a_federation_may_begin_with_a_trained_operator(tmp_path, members):
     run_tiny(tmp_path / "run", operator={"trained": str(members), "learning_rate": 0.01})
-    site = participant(str(tmp_path / "run"), 0, "dual-ligo")
+    site = member_at(str(tmp_path / "run"), 0, "dual-ligo")
     before = read_tensors(members / "operator.safetensors")
     assert all(torch.equal(before[name], array) for name, array in site.shared_start.items())
     after = read_tensors(tmp_path / "run/operator/operator.safetensors")

@@ -8,13 +8,13 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedgrow.architectures import families
 from fedgrow.config.load import load_plan
-from fedgrow.config.resolve import resolve
 from fedgrow.config.site import load_site
 from fedgrow.exchange.contract import PLAN
 from fedgrow.exchange.packing import packed
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import become_server
-from fedgrow.methods.dual_ligo import global_start
+from fedgrow.federated.resolve import resolve
+from fedgrow.learners.dual_ligo import global_start
 from fedgrow.sites.coordination import introducing, plan_text
 from fedgrow.sites.site import Site
 from tests.sites.making import write_yaml

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedgrow.runs.atomic import read_tensors
+from fedgrow.disk.atomic import read_tensors
 from tests.sites.making import SHAPES
 from tests.written import forms
 

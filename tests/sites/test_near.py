@@ -5,11 +5,11 @@ from time import monotonic
 import pytest
 
 from fedgrow.config.site import load_site
+from fedgrow.disk.atomic import write_json
+from fedgrow.disk.lock import Lock
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import END, EVALUATE, GROW, PLAN, PREPARE, SAVE
 from fedgrow.federated.checkpoint import Checkpoints
-from fedgrow.runs.atomic import write_json
-from fedgrow.runs.lock import Lock
 from fedgrow.sites.join import AFTER_SAVED, Join
 from fedgrow.sites.status import status_of
 from tests.sites.making import SHAPES

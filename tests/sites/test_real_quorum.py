@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from fedgrow.architectures import families
-from fedgrow.methods.dual_ligo import global_start
-from fedgrow.runs.atomic import read_tensors
+from fedgrow.disk.atomic import read_tensors
+from fedgrow.learners.dual_ligo import global_start
 from fedgrow.runs.folder import RunFolder
 from fedgrow.sites.children import free_port
 from tests.sites.making import write_all

@@ -6,16 +6,16 @@ import torch
 
 from fedgrow.architectures import families
 from fedgrow.config.load import load_plan
-from fedgrow.config.resolve import resolve
+from fedgrow.disk.atomic import read_json, read_tensors
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN
 from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.records import to_record
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError
+from fedgrow.federated.resolve import resolve
 from fedgrow.federated.simulate import forget
-from fedgrow.methods.dual_ligo import global_start
-from fedgrow.runs.atomic import read_json, read_tensors
+from fedgrow.learners.dual_ligo import global_start
 from fedgrow.sites.ledger import verify
 from fedgrow.sites.limits import Refused
 from tests.sites.asking import message, shown, site, start
@@ -47,10 +47,10 @@ REFUSED = {
     "not approved": ({}, {}, "not approved"),
     "pinned to another": ({"plan": "0" * 64}, {}, "the site's file pins 000"),
     "more rounds": ({"limits": {"rounds": 2}}, {}, "3 rounds; limits.rounds allows 2"),
-    "shares nothing": ({"limits": {"share": []}}, {}, "limits.share allows nothing"),
+    "more metrics": ({"limits": {"metrics": ["loss"]}}, {}, "limits.metrics does not allow accuracy"),
     "not in it": ({"name": "eve"}, {}, "no participant eve"),
     "another device": ({}, {"training": {"device": ABSENT}}, f"there is no {ABSENT} here, only"),
-    "a baseline": ({}, {"baselines": ["fedavg"]}, "shares dual-ligo, fedavg"),
+    "a baseline": ({}, {"baselines": ["fedavg"]}, "names baselines (fedavg)"),
 }
 
 
@@ -210,6 +210,6 @@ def test_nothing_leaves_without_the_ledger(folder, monkeypatch):
         raise OSError("No space left on device")
 
     one = site(folder)
-    monkeypatch.setattr("fedgrow.runs.atomic.os.fsync", full)
+    monkeypatch.setattr("fedgrow.disk.atomic.os.fsync", full)
     with pytest.raises(FedgrowError, match=r"cannot be written \(No space left on device\); nothing leaves"):
         one.reply(message("train.prepare"))

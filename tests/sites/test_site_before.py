@@ -7,11 +7,11 @@ from flwr.app import Message
 
 from fedgrow.architectures import families
 from fedgrow.config.load import load_plan
-from fedgrow.config.resolve import resolve
 from fedgrow.exchange.compression import COMPRESSIONS, compress
 from fedgrow.exchange.contract import PLAN
 from fedgrow.federated.client_app import SiteError
-from fedgrow.methods.dual_ligo import global_start
+from fedgrow.federated.resolve import resolve
+from fedgrow.learners.dual_ligo import global_start
 from fedgrow.sites.coordination import introducing, plan_text
 from fedgrow.sites.leaving import Leaving
 from tests.sites.asking import message, shown, site

@@ -12,10 +12,6 @@ WRONG = {
         {"certificate": "none.crt"},
         r"certificate .*none\.crt is no file; ask the coordinator for its .*ca\.crt",
     ),
-    "share": (
-        {"limits": {"share": ["everything"]}},
-        r"limits.share: 'everything' is unknown; choose from dual-ligo",
-    ),
     "home": (
         {"model": "~nosuchuser/x"},
         r"nothing is known of the home ~nosuchuser; write the path in full",

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
+from fedgrow.disk.atomic import read_json
 from fedgrow.exchange.packing import unpacked
 from fedgrow.exchange.records import from_record
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError
-from fedgrow.runs.atomic import read_json
 from fedgrow.sites.ledger import verify
 from fedgrow.sites.site import Site
 from tests.sites.asking import message, shown, site, start

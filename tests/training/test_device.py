@@ -9,7 +9,7 @@ from fedgrow.architectures.configuration import with_rotary
 from fedgrow.architectures.models import new_model
 from fedgrow.config.plan import OperatorPlan, TrainingPlan
 from fedgrow.errors import FedgrowError
-from fedgrow.methods.ligo import Ligo, Step, make_operator
+from fedgrow.learners.ligo import Ligo, Step, make_operator
 from fedgrow.training.device import autocast, device_of
 from tests import zoo
 from tests.federation import run_tiny

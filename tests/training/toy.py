@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from fedgrow.config.plan import TrainingPlan
-from fedgrow.methods import Group, Learner, Phase, Tensors
+from fedgrow.learners import Group, Learner, Phase, Tensors
 from fedgrow.tasks import Codec, Encoded, Task
 from fedgrow.training.loop import Fitted, fit
 

@@ -4,18 +4,16 @@ Fed-Grow is one of them; the others are what it is measured against.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from fedgrow.approaches.schedule import Parts, jointly, readying_steps, spread_steps
+from fedgrow.architectures import Family, Shape
 from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan, TrainingPlan
-from fedgrow.methods.base import Learner, Tensors
-
-if TYPE_CHECKING:
-    from fedgrow.architectures import Family, Shape
-    from fedgrow.federated.participant import Participant
-    from fedgrow.runs.folder import RunFolder
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import RunFolder
 
 Metrics = dict[str, float]
 
@@ -107,7 +105,7 @@ class Approach(ABC):
         """Return a participant's steps in place of a readying that the approach does not begin with."""
         return 0 if len(self.readied(plan)) == len(plan.participants) else readying_steps(plan)
 
-    def check(self, plan: Plan, family: "Family", shapes: Sequence["Shape"]) -> None:
+    def check(self, plan: Plan, family: Family, shapes: Sequence[Shape]) -> None:
         """Refuse a plan that the approach cannot carry out, before anything is written.
 
         Args:
@@ -125,7 +123,7 @@ class Alone(Approach):
     """Every participant by itself."""
 
     @abstractmethod
-    def run(self, site: "Participant") -> Ended:
+    def run(self, site: Participant) -> Ended:
         """Train and evaluate one participant."""
 
 
@@ -133,7 +131,7 @@ class Together(Approach):
     """All data in one place: no federation at all."""
 
     @abstractmethod
-    def run(self, sites: Sequence["Participant"]) -> list[Ended]:
+    def run(self, sites: Sequence[Participant]) -> list[Ended]:
         """Train once, evaluate for every participant."""
 
 
@@ -149,19 +147,24 @@ class Federated(Approach):
     may_go_along: ClassVar[bool] = True
 
     @abstractmethod
-    def learner(self, site: "Participant") -> Learner:
+    def learner(self, site: Participant) -> Learner:
         """Return what a participant trains."""
 
-    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+    def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle before the first round what all have to know; written to the approach's folder."""
 
     @abstractmethod
-    def start(self, run: "RunFolder") -> Tensors:
+    def start(self, run: RunFolder) -> Tensors:
         """Return the shared tensors that the server begins with."""
 
-    def shared(self, site: "Participant") -> Tensors:
-        """Return the shared tensors as one participant has them: their names, shapes and types are what may leave."""
-        return site.learner.shared_start()
+    def shared(self, run: RunFolder, learner: Callable[[], Learner]) -> Tensors:
+        """Return the shared tensors as one participant has them: their names, shapes and types are what may leave.
+
+        Args:
+            run: the run.
+            learner: returns what the participant trains, around its small model.
+        """
+        return learner().shared_start()
 
     def training(self, plan: TrainingPlan) -> TrainingPlan:
         """Return how participants train: without a pull to the round's start, which is Fed-Grow's to have, and FedProx's."""
@@ -179,12 +182,12 @@ class Federated(Approach):
         """Whether what a round came to is evaluated when the next round begins, not in a phase of its own."""
         return self.may_go_along and plan.schedule.evaluation == "along"
 
-    def down(self, run: "RunFolder", held: Tensors, participant: int, server_round: int) -> Tensors:
+    def down(self, run: RunFolder, held: Tensors, participant: int, server_round: int) -> Tensors:
         """Return what is sent to one participant, for a round, of all that the server holds."""
         return held
 
     def aggregate(
-        self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
+        self, run: RunFolder, held: Tensors, sent: Mapping[int, Sent], server_round: int
     ) -> Tensors | None:
         """Return what the server holds after a round; None leaves it to Flower's strategy.
 

@@ -18,7 +18,7 @@ import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -26,17 +26,15 @@ from fedgrow.architectures import family_of, read
 from fedgrow.architectures.configuration import POSITIONS, longest_text, positions, save_config
 from fedgrow.architectures.models import load_model, meta_model, new_model, quiet
 from fedgrow.config.plan import Plan
+from fedgrow.disk.atomic import read_json, write_folder, write_json
 from fedgrow.growth.operators.drawn import Drawn
 from fedgrow.growth.stage import Stage
-from fedgrow.methods.ligo import Ligo, Step
-from fedgrow.methods.whole_model import body_names
-from fedgrow.runs.atomic import read_json, write_folder, write_json
+from fedgrow.learners.ligo import Ligo, Step
+from fedgrow.learners.whole_model import body_names
+from fedgrow.participants.participant import Participant
+from fedgrow.seeds import INIT, derive
 from fedgrow.tasks.base import Codec
 from fedgrow.tasks.models import load_for
-from fedgrow.training.seeds import INIT, derive
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
 
 FROM_DATA = ("id2label", "label2id", "image_size", "num_channels")
 FROM_WORDS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
@@ -57,7 +55,7 @@ class Common:
     vocabulary: str | None
 
     @classmethod
-    def of(cls, sites: Sequence["Participant"]) -> "Common":
+    def of(cls, sites: Sequence[Participant]) -> "Common":
         """Grow the common model and find what all participants have of it."""
         source = source_of(sites)
         model, vocabulary = grow_common(source), source.codec.vocabulary_digest()
@@ -87,11 +85,11 @@ class Common:
         """Read what was written."""
         return cls(load_model(folder, head)[0], **read_json(folder / "common.json"))
 
-    def config(self, site: "Participant") -> Any:
+    def config(self, site: Participant) -> Any:
         """Return the configuration of a participant's large model: the common one, with its own labels and words."""
         return own_config(self.model, site.small_model.config, words=not self._same_words(site.codec))
 
-    def own(self, site: "Participant") -> nn.Module:
+    def own(self, site: Participant) -> nn.Module:
         """Return a participant's large model at the start: the common one wherever a tensor means the same to it."""
         common: Any = self.model
         config, differ = self.config(site), differing(site, site.codec)
@@ -110,23 +108,23 @@ def readied(plan: Plan) -> Collection[int]:
     return () if any(isinstance(entry.model, str) for entry in plan.participants) else (0,)
 
 
-def source_of(sites: Sequence["Participant"]) -> "Participant":
+def source_of(sites: Sequence[Participant]) -> Participant:
     """Return whose small model the common one is grown from: of the largest public one, the first."""
     public = [site for site in sites if isinstance(site.entry.model, str)]
     return max(public, key=_size, default=sites[0])
 
 
-def _size(site: "Participant") -> int:
+def _size(site: Participant) -> int:
     shape = site.prepared["shape"]
     return int(shape["layers"] * shape["width"] ** 2)
 
 
-def grow_common(site: "Participant") -> nn.Module:
+def grow_common(site: Participant) -> nn.Module:
     """Grow a participant's small model to the large shape: as it came, where it is public."""
     return grown(as_it_came(site), site.plan)
 
 
-def as_it_came(site: "Participant") -> nn.Module:
+def as_it_came(site: Participant) -> nn.Module:
     """Return a participant's small model before any private training, where it is public; else the readied one."""
     if not isinstance(site.entry.model, str):
         return site.small_model
@@ -154,7 +152,7 @@ def own_config(common: Any, like: Any, *, words: bool) -> Any:
     return config
 
 
-def differing(site: "Participant", codec: Codec) -> set[str]:
+def differing(site: Participant, codec: Codec) -> set[str]:
     """Return the axes along which a common model fits nobody: classes, where its head was readied in the run."""
     return {"label"} if readied(site.plan) and codec.labels else set()
 

@@ -1,19 +1,16 @@
 """Fed-Grow itself: Global-LiGO travels and is averaged, everything else stays (arXiv 2406.13450)."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from fedgrow.approaches.base import Federated, Sent
 from fedgrow.approaches.schedule import Parts, in_phases, in_turn
 from fedgrow.config.plan import Plan, TrainingPlan
 from fedgrow.config.study import SETTING
-from fedgrow.methods import DualLigo
-from fedgrow.methods.base import Learner, Tensors
-from fedgrow.methods.dual_ligo import global_start
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
-    from fedgrow.runs.folder import RunFolder
+from fedgrow.learners import DualLigo
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.learners.dual_ligo import global_start
+from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import RunFolder
 
 
 class FedGrow(Federated):
@@ -25,20 +22,20 @@ class FedGrow(Federated):
     goes_by = SETTING
     grows = True
 
-    def learner(self, site: "Participant") -> Learner:
+    def learner(self, site: Participant) -> Learner:
         """Return both operators around the participant's small model."""
         return DualLigo(site.small_model, site.plan)
 
-    def start(self, run: "RunFolder") -> Tensors:
+    def start(self, run: RunFolder) -> Tensors:
         """Return the operator that follows from the plan alone."""
         return global_start(run.plan, run.family)
 
-    def shared(self, site: "Participant") -> Tensors:
+    def shared(self, run: RunFolder, learner: Callable[[], Learner]) -> Tensors:
         """Return the same: it is known before there is a small model."""
-        return self.start(site.run)
+        return self.start(run)
 
     def aggregate(
-        self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
+        self, run: RunFolder, held: Tensors, sent: Mapping[int, Sent], server_round: int
     ) -> Tensors | None:
         """Keep a frozen operator to the bit; else average as the plan says."""
         return held if run.plan.operator.frozen else None

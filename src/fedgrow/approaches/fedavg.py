@@ -6,19 +6,17 @@ vocabulary unless all participants have the same tokenizer.
 """
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from fedgrow.approaches.base import Federated
 from fedgrow.config.plan import Plan
-from fedgrow.methods import WholeModel
-from fedgrow.methods.base import Learner, Tensors
-from fedgrow.methods.scratch import scratch
-from fedgrow.methods.whole_model import body_names
-from fedgrow.runs.atomic import read_json, read_tensors, write_json, write_tensors
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
-    from fedgrow.runs.folder import RunFolder
+from fedgrow.disk.atomic import read_json, read_tensors, write_json, write_tensors
+from fedgrow.learners import WholeModel
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.learners.scratch import scratch
+from fedgrow.learners.whole_model import body_names
+from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import RunFolder
 
 
 class FedAvg(Federated):
@@ -33,31 +31,31 @@ class FedAvg(Federated):
         """Return nobody's: it begins from scratch."""
         return ()
 
-    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+    def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle which tensors travel, and what they begin with."""
         folder = run.approach(self.name)
         names = shared_names(sites)
         write_json(folder / "shared.json", names)
         write_tensors(folder / "start.safetensors", self.begin(sites, names))
 
-    def begin(self, sites: Sequence["Participant"], names: Sequence[str]) -> Tensors:
+    def begin(self, sites: Sequence[Participant], names: Sequence[str]) -> Tensors:
         """Return what the shared tensors begin with."""
         return self.model(sites[0], names).shared_start()
 
-    def model(self, site: "Participant", names: Sequence[str]) -> WholeModel:
+    def model(self, site: Participant, names: Sequence[str]) -> WholeModel:
         """Return a participant's large model, of which the named tensors are averaged."""
         return scratch(site.small_model, site.plan, shared=names)
 
-    def learner(self, site: "Participant") -> Learner:
+    def learner(self, site: Participant) -> Learner:
         """Return the participant's large model."""
         return self.model(site, read_json(site.run.approach(self.name) / "shared.json"))
 
-    def start(self, run: "RunFolder") -> Tensors:
+    def start(self, run: RunFolder) -> Tensors:
         """Return what was settled."""
         return read_tensors(run.approach(self.name) / "start.safetensors")
 
 
-def shared_names(sites: Sequence["Participant"]) -> list[str]:
+def shared_names(sites: Sequence[Participant]) -> list[str]:
     """Return the tensors of the large body that mean the same at all participants."""
     digests = {site.codec.vocabulary_digest() for site in sites}
     same_words = len(digests) == 1 and None not in digests

@@ -6,18 +6,15 @@ where vocabularies differ its own table of words.
 """
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated
 from fedgrow.approaches.common_model import Common, readied
 from fedgrow.config.plan import Plan
-from fedgrow.methods import WholeModel
-from fedgrow.methods.base import Learner, Tensors
-from fedgrow.runs.atomic import read_tensors, write_tensors
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
-    from fedgrow.runs.folder import RunFolder
+from fedgrow.disk.atomic import read_tensors, write_tensors
+from fedgrow.learners import WholeModel
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import RunFolder
 
 
 class FedAvgGrown(Federated):
@@ -33,19 +30,19 @@ class FedAvgGrown(Federated):
         """Return that of the common model."""
         return readied(plan)
 
-    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+    def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle the common model, and the tensors of it that travel."""
         folder, common = run.approach(self.name), Common.of(sites)
         common.save(folder / "common")
         state = common.model.state_dict()
         write_tensors(folder / "start.safetensors", {name: state[name] for name in common.names})
 
-    def learner(self, site: "Participant") -> Learner:
+    def learner(self, site: Participant) -> Learner:
         """Return the participant's large model."""
         common = Common.load(site.run.approach(self.name) / "common", site.task.name)
         rates = site.plan.training
         return WholeModel(common.own(site), rates.model_learning_rate, common.names, rates.head_learning_rate)
 
-    def start(self, run: "RunFolder") -> Tensors:
+    def start(self, run: RunFolder) -> Tensors:
         """Return what was settled."""
         return read_tensors(run.approach(self.name) / "start.safetensors")

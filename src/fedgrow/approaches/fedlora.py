@@ -6,18 +6,15 @@ vocabularies differ. That the average of products is not the product of averages
 """
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated
 from fedgrow.approaches.common_model import Common, readied
 from fedgrow.config.plan import Plan
-from fedgrow.methods.base import Learner, Tensors
-from fedgrow.methods.lora import Lora
-from fedgrow.runs.atomic import read_tensors, write_tensors
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
-    from fedgrow.runs.folder import RunFolder
+from fedgrow.disk.atomic import read_tensors, write_tensors
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.learners.lora import Lora
+from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import RunFolder
 
 
 class FedLora(Federated):
@@ -33,19 +30,19 @@ class FedLora(Federated):
         """Return that of the common model."""
         return readied(plan)
 
-    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+    def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle the common model and the factors at the start."""
         folder, common = run.approach(self.name), Common.of(sites)
         common.save(folder / "common")
         write_tensors(folder / "start.safetensors", self._lora(sites[0], common).shared_start())
 
-    def learner(self, site: "Participant") -> Learner:
+    def learner(self, site: Participant) -> Learner:
         """Return the participant's large model with its factors."""
         return self._lora(site, Common.load(site.run.approach(self.name) / "common", site.task.name))
 
-    def start(self, run: "RunFolder") -> Tensors:
+    def start(self, run: RunFolder) -> Tensors:
         """Return what was settled."""
         return read_tensors(run.approach(self.name) / "start.safetensors")
 
-    def _lora(self, site: "Participant", common: Common) -> Lora:
+    def _lora(self, site: Participant, common: Common) -> Lora:
         return Lora(common.own(site), site.plan.training, common.names, seed=site.plan.seed)

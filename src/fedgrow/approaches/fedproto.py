@@ -7,20 +7,17 @@ by their numbers of its examples, so it learns which classes a participant has a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Federated, Sent
 from fedgrow.architectures import Family, Shape, read
 from fedgrow.config.plan import Plan
+from fedgrow.disk.atomic import read_json, write_json
 from fedgrow.errors import FedgrowError
-from fedgrow.methods.base import Learner, Tensors
-from fedgrow.methods.features import TASKS, classifier_of
-from fedgrow.methods.prototypes import Prototypical, average, nothing_yet
-from fedgrow.runs.atomic import read_json, write_json
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
-    from fedgrow.runs.folder import RunFolder
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.learners.features import TASKS, classifier_of
+from fedgrow.learners.prototypes import Prototypical, average, nothing_yet
+from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import RunFolder
 
 TABLE = "prototypes.json"
 
@@ -39,7 +36,7 @@ class FedProto(Federated):
         """Refuse a plan without one list of classes."""
         common_labels(plan)
 
-    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+    def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle the size of the table: classes by the smallest width of features."""
         for site in sites:
             class_numbers(site)
@@ -47,7 +44,7 @@ class FedProto(Federated):
         table = {"classes": len(common_labels(run.plan)), "dimension": min(widths)}
         write_json(run.approach(self.name) / TABLE, table)
 
-    def learner(self, site: "Participant") -> Learner:
+    def learner(self, site: Participant) -> Learner:
         """Return the participant's small model, with the pull."""
         table = read_json(site.run.approach(self.name) / TABLE)
         return Prototypical(
@@ -62,12 +59,12 @@ class FedProto(Federated):
             **table,
         )
 
-    def start(self, run: "RunFolder") -> Tensors:
+    def start(self, run: RunFolder) -> Tensors:
         """Return a table without prototypes."""
         return nothing_yet(**read_json(run.approach(self.name) / TABLE))
 
     def aggregate(
-        self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
+        self, run: RunFolder, held: Tensors, sent: Mapping[int, Sent], server_round: int
     ) -> Tensors:
         """Average class by class; a class that no one sent keeps its prototype."""
         return average([arrays for _, (arrays, _) in sorted(sent.items())], held)
@@ -96,7 +93,7 @@ def common_labels(plan: Plan) -> tuple[str, ...]:
     return first
 
 
-def class_numbers(site: "Participant") -> list[int]:
+def class_numbers(site: Participant) -> list[int]:
     """Return for every class of a participant's model its number in the common list.
 
     Raises:

@@ -15,7 +15,7 @@ the masking of absent classes, for no head is shared.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
@@ -24,14 +24,12 @@ from fedgrow.approaches.common_model import as_it_came, source_of
 from fedgrow.approaches.fedavg import FedAvg
 from fedgrow.architectures import Family, Shape, read
 from fedgrow.config.plan import Plan
+from fedgrow.disk.atomic import read_json, write_json
 from fedgrow.growth.cut import Cut, Piece, cut_shape, put_together
-from fedgrow.methods.base import Learner, Tensors
-from fedgrow.methods.sub_model import sub_config, sub_model
-from fedgrow.runs.atomic import read_json, write_json
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
-    from fedgrow.runs.folder import RunFolder
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.learners.sub_model import sub_config, sub_model
+from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import RunFolder
 
 SHAPES = "shapes.json"
 
@@ -49,7 +47,7 @@ class HeteroFL(FedAvg):
         for shape in shapes:
             Cut(family, plan.large, cut_shape(family, shape, plan.large))
 
-    def settle(self, run: "RunFolder", sites: Sequence["Participant"]) -> None:
+    def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle which tensors travel, what they begin with, and the shape of everyone's part."""
         cuts = []
         for site in sites:
@@ -58,7 +56,7 @@ class HeteroFL(FedAvg):
         super().settle(run, sites)
         write_json(run.approach(self.name) / SHAPES, [cut.sub.model_dump() for cut in cuts])
 
-    def begin(self, sites: Sequence["Participant"], names: Sequence[str]) -> Tensors:
+    def begin(self, sites: Sequence[Participant], names: Sequence[str]) -> Tensors:
         """Return the large body from scratch, and within it the largest public small one."""
         held, source = super().begin(sites, names), source_of(sites)
         small = public_part(source, self.shape(source))
@@ -68,31 +66,31 @@ class HeteroFL(FedAvg):
         cut = Cut(source.run.family, source.plan.large, self.shape(source))
         return put_together(held, [Piece(cut, body, 1)], source.task.name)
 
-    def shape(self, site: "Participant") -> Shape:
+    def shape(self, site: Participant) -> Shape:
         """Return the shape of a participant's part."""
         return cut_shape(site.run.family, read(site.small_model).shape, site.plan.large)
 
-    def cut(self, run: "RunFolder", participant: int, server_round: int) -> Cut:
+    def cut(self, run: RunFolder, participant: int, server_round: int) -> Cut:
         """Return a participant's part in a round: always the same."""
         sub = Shape(**read_json(run.approach(self.name) / SHAPES)[participant])
         return Cut(run.family, run.plan.large, sub)
 
-    def learner(self, site: "Participant") -> Learner:
+    def learner(self, site: Participant) -> Learner:
         """Return the participant's part, as a model."""
         cut, names = self.cut(site.run, site.index, 1), self.names(site.run)
         return sub_model(site.small_model, site.plan, cut, shared=names, begin=public_part(site, cut.sub))
 
-    def names(self, run: "RunFolder") -> list[str]:
+    def names(self, run: RunFolder) -> list[str]:
         """Return the names of the tensors that travel."""
         names: list[str] = read_json(run.approach(self.name) / "shared.json")
         return names
 
-    def down(self, run: "RunFolder", held: Tensors, participant: int, server_round: int) -> Tensors:
+    def down(self, run: RunFolder, held: Tensors, participant: int, server_round: int) -> Tensors:
         """Cut the participant's part out of the large body."""
         return self.cut(run, participant, server_round).take(held, run.plan.task)
 
     def aggregate(
-        self, run: "RunFolder", held: Tensors, sent: Mapping[int, Sent], server_round: int
+        self, run: RunFolder, held: Tensors, sent: Mapping[int, Sent], server_round: int
     ) -> Tensors:
         """Average every entry over those who hold it."""
         pieces = [
@@ -102,7 +100,7 @@ class HeteroFL(FedAvg):
         return put_together(held, pieces, run.plan.task)
 
 
-def public_part(site: "Participant", part: Shape) -> nn.Module | None:
+def public_part(site: Participant, part: Shape) -> nn.Module | None:
     """Return a participant's small model as it came, if it is public and has the shape of the participant's part."""
     if not isinstance(site.entry.model, str):
         return None

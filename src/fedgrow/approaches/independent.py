@@ -1,13 +1,10 @@
 """The same growth with no averaging: every participant trains its own copy of both operators."""
 
-from typing import TYPE_CHECKING
-
 from fedgrow.approaches.base import Alone, Ended
 from fedgrow.approaches.rounds import train_in_rounds
 from fedgrow.approaches.schedule import in_phases, in_turn, of_participant
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
+from fedgrow.learners import DualLigo
+from fedgrow.participants.participant import Participant
 
 
 class Independent(Alone):
@@ -18,9 +15,13 @@ class Independent(Alone):
     goes_by = ("operator", "local_operator", "intermediate", "schedule", "training")
     grows = True
 
-    def run(self, site: "Participant") -> Ended:
+    def run(self, site: Participant) -> Ended:
         """Train both operators, in the rounds and phases that the participant has in the federation."""
         rounds = of_participant(in_phases(site.plan), site.plan, site.index)
         return train_in_rounds(
-            site, site.learner, rounds, trains=in_turn, finetune=site.plan.schedule.finetune_steps
+            site,
+            DualLigo(site.small_model, site.plan),
+            rounds,
+            trains=in_turn,
+            finetune=site.plan.schedule.finetune_steps,
         )

@@ -6,22 +6,19 @@ dense layer of the head), features pass through new ones with random weights.
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedgrow.approaches.base import Alone, Ended
 from fedgrow.approaches.common_model import as_it_came
-from fedgrow.approaches.rounds import count
 from fedgrow.architectures import read
+from fedgrow.architectures.models import count
 from fedgrow.config.plan import Plan
-from fedgrow.methods.features import TASKS, classifier_of, frozen_features
+from fedgrow.learners.features import TASKS, classifier_of, frozen_features
+from fedgrow.participants.participant import Participant
 from fedgrow.tasks.base import Encoded
 from fedgrow.tasks.classification import quality
 from fedgrow.training.flops import counted
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
 
 
 class LinearProbe(Alone):
@@ -37,7 +34,7 @@ class LinearProbe(Alone):
         """Return those that are made in the run."""
         return [i for i, p in enumerate(plan.participants) if not isinstance(p.model, str)]
 
-    def run(self, site: "Participant") -> Ended:
+    def run(self, site: Participant) -> Ended:
         """Fit and evaluate."""
         from sklearn.linear_model import LogisticRegression  # here: most commands fit none
         from sklearn.pipeline import make_pipeline

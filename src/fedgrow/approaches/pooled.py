@@ -7,7 +7,7 @@ does. Texts are tokenized, and images processed, as the common model asks for (`
 
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -22,22 +22,19 @@ from fedgrow.approaches.common_model import (
     source_of,
     with_config,
 )
-from fedgrow.approaches.rounds import count
 from fedgrow.approaches.schedule import jointly, own_steps
-from fedgrow.architectures.models import load_config
+from fedgrow.architectures import Family, Shape
+from fedgrow.architectures.models import count, load_config
 from fedgrow.config.plan import Plan
 from fedgrow.data.joined import joined
+from fedgrow.disk.events import emit
 from fedgrow.errors import FedgrowError
-from fedgrow.methods import WholeModel
-from fedgrow.runs.events import emit
+from fedgrow.learners import WholeModel
+from fedgrow.participants.participant import Participant
+from fedgrow.seeds import TRAIN, derive
 from fedgrow.tasks import Codec, Given
 from fedgrow.training.arithmetic import training_flops
 from fedgrow.training.loop import evaluate, fit
-from fedgrow.training.seeds import TRAIN, derive
-
-if TYPE_CHECKING:
-    from fedgrow.architectures import Family, Shape
-    from fedgrow.federated.participant import Participant
 
 LANGUAGE = ("causal-language-modelling", "masked-language-modelling")
 
@@ -54,7 +51,7 @@ class Pooled(Together):
         """Return that of the common model."""
         return readied(plan)
 
-    def check(self, plan: Plan, family: "Family", shapes: Sequence["Shape"]) -> None:
+    def check(self, plan: Plan, family: Family, shapes: Sequence[Shape]) -> None:
         """Refuse language modelling where every participant learns a vocabulary of its own."""
         own = [p.name for p in plan.participants if p.tokenizer is None and not isinstance(p.model, str)]
         if plan.task in LANGUAGE and own and len(plan.participants) > 1:
@@ -63,7 +60,7 @@ class Pooled(Together):
                 f"{own[0]} learns its own; name one participants[].tokenizer for all, or leave it out"
             )
 
-    def run(self, sites: Sequence["Participant"]) -> list[Ended]:
+    def run(self, sites: Sequence[Participant]) -> list[Ended]:
         """Train once; evaluate for every participant after every round's worth of steps.
 
         Raises:
@@ -113,17 +110,17 @@ class Pooled(Together):
         ]
 
 
-def labels_of_all(sites: Sequence["Participant"]) -> list[str]:
+def labels_of_all(sites: Sequence[Participant]) -> list[str]:
     """Return everyone's labels, each once: in the first participant's order, then the next's; empty if there are none."""
     return list(dict.fromkeys(label for site in sites for label in site.codec.labels))
 
 
-def own_choices(site: "Participant", codec: Codec) -> Bool[Tensor, " labels"] | None:
+def own_choices(site: Participant, codec: Codec) -> Bool[Tensor, " labels"] | None:
     """Return which of the labels of all are the participant's own; None where the task has no labels."""
     return torch.tensor([label in site.codec.labels for label in codec.labels]) if codec.labels else None
 
 
-def codec_for_all(source: "Participant", sites: Sequence["Participant"]) -> Codec:
+def codec_for_all(source: Participant, sites: Sequence[Participant]) -> Codec:
     """Return the codec of whose model the common one is grown from, with the labels of all."""
     labels = labels_of_all(sites)
     entry, shard = source.entry, joined([joined(site.raw_data) for site in sites])
@@ -137,7 +134,7 @@ def codec_for_all(source: "Participant", sites: Sequence["Participant"]) -> Code
     return source.task.codec(Given(source.plan, entry, shard, config, source.raw_data[0]))
 
 
-def model_for_all(source: "Participant", codec: Codec) -> nn.Module:
+def model_for_all(source: Participant, codec: Codec) -> nn.Module:
     """Return the common grown model with a head over the labels of all."""
     model: Any = grow_common(source)
     config = own_config(model, model.config, words=False)
@@ -151,7 +148,7 @@ def model_for_all(source: "Participant", codec: Codec) -> nn.Module:
     return with_config(model, config, differ, source.plan.seed)
 
 
-def _comparable(sites: Sequence["Participant"]) -> None:
+def _comparable(sites: Sequence[Participant]) -> None:
     if sites[0].task.name in LANGUAGE:
         digests = [site.codec.vocabulary_digest() for site in sites]
         other = next((s.name for s, d in zip(sites, digests, strict=True) if d != digests[0]), None)

@@ -1,18 +1,13 @@
 """Training by oneself, in the rounds that a federation has, so that curves can be laid over each other."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
-from torch import nn
 
 from fedgrow.approaches.base import Ended, Metrics
 from fedgrow.approaches.schedule import Parts
+from fedgrow.architectures.models import count
 from fedgrow.config.plan import Plan, TrainingPlan
-from fedgrow.methods.base import Learner, Tensors
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
-
+from fedgrow.learners.base import Learner, Tensors
+from fedgrow.participants.participant import Participant
 
 Trains = Callable[[Plan, str, int], bool]
 """Whether a shared tensor, by name, is trained in a round."""
@@ -23,13 +18,13 @@ def everything(plan: Plan, name: str, server_round: int) -> bool:
     return True
 
 
-def _trained_in(site: "Participant", shared: Tensors, trains: Trains, number: int) -> Callable[[str], bool]:
+def _trained_in(site: Participant, shared: Tensors, trains: Trains, number: int) -> Callable[[str], bool]:
     """Return whether a tensor is trained in a round; private ones always are, and before the first round all."""
     return lambda name: name not in shared or not number or trains(site.plan, name, number)
 
 
 def train_in_rounds(
-    site: "Participant",
+    site: Participant,
     learner: Learner,
     rounds: Sequence[Parts],
     *,
@@ -66,13 +61,8 @@ def train_in_rounds(
     return Ended(curve[-1], curve, flops, numbers, count(model))
 
 
-def count(model: nn.Module) -> int:
-    """Count a model's parameters, tied ones once."""
-    return sum(p.numel() for p in model.parameters())
-
-
 def flops_by_round(
-    site: "Participant",
+    site: Participant,
     learner: Learner,
     rounds: Sequence[Parts],
     training: TrainingPlan | None = None,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from fedgrow.config.plan import Plan
-from fedgrow.methods.base import Phase
-from fedgrow.training.seeds import SAMPLE, derive
+from fedgrow.learners.base import Phase
+from fedgrow.seeds import SAMPLE, derive
 
 Parts = list[tuple[Phase, int]]
 """Phases in order, with their steps."""

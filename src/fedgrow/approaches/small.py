@@ -1,15 +1,12 @@
 """The small model trained on, for as many steps as its owner would spend on growth: the cheapest thing one could do."""
 
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended, Metrics
-from fedgrow.approaches.rounds import count
 from fedgrow.approaches.schedule import jointly, own_steps
-from fedgrow.methods import Tensors, WholeModel
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
+from fedgrow.architectures.models import count
+from fedgrow.learners import Tensors, WholeModel
+from fedgrow.participants.participant import Participant
 
 
 class Small(Alone):
@@ -18,7 +15,7 @@ class Small(Alone):
     name = "small"
     title = "the small model trained on, as many steps"
 
-    def run(self, site: "Participant") -> Ended:
+    def run(self, site: Participant) -> Ended:
         """Train all weights of the small model, with one optimizer throughout: a slight favour to it."""
         learner = WholeModel(site.small_model, site.small_rate, (), site.plan.training.head_learning_rate)
         steps = own_steps(site.plan, site.index)

@@ -1,14 +1,11 @@
 """TF-IDF with logistic regression on each participant's own texts: what a transformer has to be worth more than."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from fedgrow.approaches.base import Alone, Ended
 from fedgrow.config.plan import Plan
+from fedgrow.participants.participant import Participant
 from fedgrow.tasks.classification import quality
-
-if TYPE_CHECKING:
-    from fedgrow.federated.participant import Participant
 
 
 class TfIdf(Alone):
@@ -23,7 +20,7 @@ class TfIdf(Alone):
         """Return nobody's: it takes no model."""
         return ()
 
-    def run(self, site: "Participant") -> Ended:
+    def run(self, site: Participant) -> Ended:
         """Fit and evaluate."""
         from sklearn.feature_extraction.text import TfidfVectorizer  # here: most commands fit none
         from sklearn.linear_model import LogisticRegression

@@ -168,6 +168,11 @@ def meta_model(config: Any, head: str | None) -> nn.Module:
     return model
 
 
+def count(model: nn.Module) -> int:
+    """Count a model's parameters, tied ones once."""
+    return sum(p.numel() for p in model.parameters())
+
+
 def name_at_loading(model: nn.Module) -> Callable[[str], str]:
     """Return what transformers calls a stored tensor once it is in this model: files of older versions have other names.
 

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from fedgrow.disk.environment import this_fedgrow
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.environment import this_fedgrow
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -72,10 +72,10 @@ def compare(
     confidence intervals, and learning curves against rounds, bytes and arithmetic. The same command goes on where it was
     stopped; methods, tasks, partitions and seeds may be added to a study that was begun.
     """
+    from fedgrow.comparison.report import write_report
     from fedgrow.comparison.results import as_records, gather, write_table
     from fedgrow.comparison.run import STUDY, Work, cores
     from fedgrow.config.load import load_study
-    from fedgrow.report.comparison import write_report
 
     loaded = load_study(study, [*(settings or []), *(f"paths.{path}" for path in paths or [])])
     folder = out or Path("studies") / loaded.name

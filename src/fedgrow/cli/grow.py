@@ -70,7 +70,7 @@ def grow(
 
     `fedgrow grow ./small --to ffn=4096 --dry-run`
     """
-    from fedgrow.folders.grow import parity_mode, plan_growth, write_grown
+    from fedgrow.single.grow import parity_mode, plan_growth, write_grown
 
     mode = parity_mode(parity)
     if out is None and not dry_run:

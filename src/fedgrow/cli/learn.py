@@ -105,7 +105,7 @@ def learn(
     The folder loads with plain `from_pretrained`; its model card says what was done and what it brought. It is there
     only when all is done: Ctrl-C and errors leave nothing behind.
     """
-    from fedgrow.training.learning import learn as run
+    from fedgrow.single.learn import learn as run
 
     console = Console(stderr=True)
     bars = step_bars(console, as_json=as_json)
@@ -171,8 +171,8 @@ def _as_options(text: str) -> str:
 
 
 def _show(record: dict[str, Any], out: Path) -> None:
-    from fedgrow.report.learned_card import caveat, metric_rows
-    from fedgrow.report.markdown_table import table
+    from fedgrow.cards.learned import caveat, metric_rows
+    from fedgrow.markdown import table
 
     console = table_console()
     console.print(Markdown("\n".join(table(metric_rows(record)))))

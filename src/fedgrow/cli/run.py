@@ -12,10 +12,10 @@ from rich.progress import Progress
 
 from fedgrow.cli.progress import INTERRUPTED, step_bars, table_console
 from fedgrow.config.plan import Plan
+from fedgrow.disk.events import listen, stop_listening
 from fedgrow.federated.simulate import simulate
+from fedgrow.markdown import table
 from fedgrow.report.markdown import method_rows, participant_rows, verdict
-from fedgrow.report.markdown_table import table
-from fedgrow.runs.events import listen, stop_listening
 from fedgrow.tasks import TASKS
 
 

@@ -69,7 +69,7 @@ def server(
     """
     from fedgrow.cli.run import Bars
     from fedgrow.config.load import load_plan
-    from fedgrow.runs.events import listen, stop_listening
+    from fedgrow.disk.events import listen, stop_listening
     from fedgrow.sites.coordination import Coordination, digest_of
     from fedgrow.sites.coordinator import Coordinator
 

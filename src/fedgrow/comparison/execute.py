@@ -14,14 +14,14 @@ from typing import Any
 
 from fedgrow.config.load import parse_plan
 from fedgrow.config.plan import Plan
+from fedgrow.disk.atomic import read_json, write_folder, write_json
+from fedgrow.disk.environment import environment
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import carry_out, prepared_sites
 from fedgrow.federated.failure import why
 from fedgrow.federated.memory import keep_freed_memory
-from fedgrow.federated.participant import Participant
 from fedgrow.federated.simulate import forget
-from fedgrow.runs.atomic import read_json, write_folder, write_json
-from fedgrow.runs.environment import environment
+from fedgrow.participants.participant import Participant
 from fedgrow.runs.folder import RunFolder
 from fedgrow.runs.inputs import inputs
 

@@ -9,10 +9,10 @@ from fedgrow.approaches import APPROACHES, BASELINES
 from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.load import load_plan, parse_plan, plan_paths, used_paths
 from fedgrow.config.plan import Plan
-from fedgrow.config.resolve import resolve
 from fedgrow.config.study import MethodPlan, Settings, Study
 from fedgrow.config.text import write_yaml
 from fedgrow.errors import FedgrowError
+from fedgrow.federated.resolve import resolve
 from fedgrow.tasks import TASKS
 
 MERGED = ("schedule", "training", "prepare")

@@ -12,8 +12,8 @@ from fedgrow.approaches import APPROACHES
 from fedgrow.comparison.experiments import Experiment, bare
 from fedgrow.config.plan import Plan
 from fedgrow.config.study import SETTING
+from fedgrow.disk.environment import environment
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.environment import environment
 from fedgrow.runs.inputs import inputs
 
 NAMED = ("method", "task", "partition", "seed")

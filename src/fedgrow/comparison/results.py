@@ -14,7 +14,7 @@ from fedgrow.comparison.execute import is_done, record_of
 from fedgrow.comparison.experiments import Experiment, bare
 from fedgrow.comparison.run import Work
 from fedgrow.config.plan import Plan
-from fedgrow.runs.atomic import write_bytes
+from fedgrow.disk.atomic import write_bytes
 from fedgrow.tasks import TASKS
 
 TABLE = "results.parquet"

@@ -23,10 +23,10 @@ from fedgrow.comparison.known import known_lines
 from fedgrow.config.plan import Plan
 from fedgrow.config.study import Study
 from fedgrow.config.text import write_yaml
+from fedgrow.disk.atomic import write_text
+from fedgrow.disk.lock import FILE, Lock
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import write_text
 from fedgrow.runs.folder import deal
-from fedgrow.runs.lock import FILE, Lock
 
 Report = Callable[[str, str, str | None], None]
 """Called with ``setting`` or ``experiment``, its name, and the reason if it failed."""

@@ -20,6 +20,7 @@ from pydantic import (
 
 from fedgrow.architectures import Shape, families
 from fedgrow.config.home import at_home
+from fedgrow.seeds import OPERATOR, derive
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of plans and participants: they become folders
 MOST_RANK = 2**16  # beyond any width: what is larger is a slip, and would only fill the memory
@@ -346,6 +347,11 @@ class Plan(Frozen):
     def may_miss_rounds(self) -> bool:
         """Whether a participant may have no part in a round: it is not drawn, or too late."""
         return self.faults.mode == "quorum" or self.schedule.participation < 1
+
+    @property
+    def operator_seed(self) -> int:
+        """The seed of what is drawn in Global-LiGO: its own, or one that follows from the run's."""
+        return derive(self.seed, OPERATOR, 0) if self.operator.seed is None else self.operator.seed
 
     def resolve_path(self, folder: Path) -> "Plan":
         """Return the plan with local paths made absolute against the folder that the plan was read from."""

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from fedgrow.config.home import at_home
 from fedgrow.config.load import settings, validate
@@ -17,7 +17,9 @@ ADDRESS = r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$"
 class LimitsPlan(Frozen):
     """What a site agrees to, of all experiments in its folder together; a plan that asks for more is refused."""
 
-    share: tuple[str, ...] = Field(("dual-ligo",), description="approaches of which anything may leave")
+    metrics: tuple[str, ...] | None = Field(
+        None, description="metrics of evaluation that may leave; default: those that the approved plan lists"
+    )
     rounds: PositiveInt = 100
     hours: PositiveFloat = Field(7 * 24.0, description="from the first approval to the last step of training")
     megabytes: PositiveFloat = Field(
@@ -42,16 +44,6 @@ class SitePlan(Frozen):
     plan: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="digest of the plan that is approved beforehand; else it is asked for once"
     )
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        from fedgrow.approaches import APPROACHES, Federated
-
-        federated = [name for name, approach in APPROACHES.items() if isinstance(approach, Federated)]
-        for name in self.limits.share:
-            if name not in federated:
-                raise ValueError(f"limits.share: {name!r} is unknown; choose from {', '.join(federated)}")
-        return self
 
 
 def load_site(path: Path, *, invited: bool = True) -> SitePlan:

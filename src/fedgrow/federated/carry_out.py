@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Alone, Ended, Federated, Outcome, Together
-from fedgrow.approaches.rounds import count, flops_by_round
+from fedgrow.approaches.rounds import flops_by_round
 from fedgrow.approaches.schedule import of_participant
+from fedgrow.architectures.models import count
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.client_app import app as client_app
-from fedgrow.federated.client_app import participant
 from fedgrow.federated.local_grid import Tap, run_local
-from fedgrow.federated.participant import Participant
+from fedgrow.federated.member import Member, member_at
+from fedgrow.federated.outcome import has_outcome, read_outcome, write_outcome
 from fedgrow.federated.server_app import app as server_app
-from fedgrow.methods import Tensors
+from fedgrow.learners import Tensors
 from fedgrow.runs.folder import RunFolder
-from fedgrow.runs.outcome import has_outcome, read_outcome, write_outcome
 from fedgrow.training.loop import one_thread
 
 
@@ -34,7 +34,7 @@ def carry_out(run: RunFolder, name: str, engine: str = "local", tap: Tap | None 
     if isinstance(approach, Federated):
         if approach is not FED_GROW:
             approach.settle(run, prepared_sites(run))
-            participant.cache_clear()  # else every small model would be held twice
+            member_at.cache_clear()  # else every small model would be held twice
         _federate(run, name, engine, tap if approach is FED_GROW else None)
         with one_thread():
             outcome = _federated(run, approach)
@@ -51,9 +51,9 @@ def carry_out(run: RunFolder, name: str, engine: str = "local", tap: Tap | None 
     return outcome
 
 
-def prepared_sites(run: RunFolder) -> list[Participant]:
+def prepared_sites(run: RunFolder) -> list[Member]:
     """Return all participants, each with its small model readied."""
-    sites = [participant(str(run.path), i, FED_GROW.name) for i in range(len(run.plan.participants))]
+    sites = [member_at(str(run.path), i, FED_GROW.name) for i in range(len(run.plan.participants))]
     for site in sites:
         with one_thread():
             site.prepare()
@@ -77,7 +77,7 @@ def _federated(run: RunFolder, approach: Federated) -> Outcome:
     last, records = checkpoints.last(), checkpoints.rounds()[1:]
     assert last is not None
     end = {name: torch.from_numpy(array) for name, array in last.arrays.items()}
-    sites = [participant(str(run.path), i, approach.name) for i in range(len(run.plan.participants))]
+    sites = [member_at(str(run.path), i, approach.name) for i in range(len(run.plan.participants))]
     curves: list[list[Evaluated]] = [
         [_of(record["metrics"], i, run.plan.metrics) for record in records] for i in range(len(sites))
     ]
@@ -100,7 +100,7 @@ def _of(metrics: Mapping[str, list[float | None]], index: int, names: Sequence[s
     return {name: metrics[name][index] for name in names}
 
 
-def _ended(site: Participant, shared: Tensors, server_round: int, curve: list[Evaluated]) -> Ended:
+def _ended(site: Member, shared: Tensors, server_round: int, curve: list[Evaluated]) -> Ended:
     learner, approach = site.learner, site.approach
     private = site.private_after(server_round)
     mine = approach.down(site.run, shared, site.index, server_round)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from fedgrow.runs.atomic import read_arrays, read_json, read_record, write_arrays, write_folder, write_json
+from fedgrow.disk.atomic import read_arrays, read_json, read_record, write_arrays, write_folder, write_json
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,18 @@ import contextlib
 import sys
 import traceback
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor
 
+from fedgrow.disk.atomic import append_line
+from fedgrow.disk.events import emit
 from fedgrow.errors import ContractError, FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, GIVEN, METRICS, PARTICIPANT, TAKEN, WEIGHT, Contract
 from fedgrow.exchange.records import from_record, to_record
-from fedgrow.federated.participant import Participant
-from fedgrow.runs.atomic import append_line
-from fedgrow.runs.events import emit
+from fedgrow.federated.member import Member, member_at
 from fedgrow.training.loop import one_thread
 
 
@@ -24,16 +23,10 @@ class SiteError(Exception):
     """What the server may learn of a failure at a site: that there was one, and where its story is kept."""
 
 
-@lru_cache(maxsize=64)
-def participant(run: str, index: int, method: str) -> Participant:
-    """Return a participant, kept between messages of one process."""
-    return Participant(Path(run), index, method)
-
-
-def participant_of(context: Context) -> Participant:
+def member_of(context: Context) -> Member:
     """Return the participant that a node stands for."""
     config = context.run_config
-    return participant(str(config["run"]), int(context.node_config["partition-id"]), str(config["method"]))
+    return member_at(str(config["run"]), int(context.node_config["partition-id"]), str(config["method"]))
 
 
 class SiteApp(ClientApp):
@@ -52,9 +45,9 @@ class SiteApp(ClientApp):
         Raises:
             SiteError: anything went wrong; what and why is in the participant's own log only.
         """
-        site: Participant | None = None
+        site: Member | None = None
         try:
-            site = participant_of(context)
+            site = member_of(context)
             with one_thread():
                 said = message.metadata
                 asked = (site, said.message_type, said.group_id, message.content.object_id)
@@ -78,7 +71,7 @@ class SiteApp(ClientApp):
         raise SiteError(f"see private/site.log in the participant's folder{refused}")
 
 
-def write_log(site: Participant, error: Exception) -> None:
+def write_log(site: Member, error: Exception) -> None:
     """Write an error into the participant's own log."""
     write_log_at(site.folder / "private" / "site.log", error)
 
@@ -104,7 +97,7 @@ app = SiteApp()
 @app.train("prepare")
 def prepare(message: Message, context: Context) -> Message:
     """Ready the small model."""
-    site = participant_of(context)
+    site = member_of(context)
     site.prepare()
     return reply_with(message, site, {})
 
@@ -112,7 +105,7 @@ def prepare(message: Message, context: Context) -> Message:
 @app.train("local")
 def train_local(message: Message, context: Context) -> Message:
     """Train Local-LiGO under the broadcast Global-LiGO; nothing but metrics goes back."""
-    site = participant_of(context)
+    site = member_of(context)
     fitted = site.train_locally(arrays_of(message))
     return reply_with(message, site, {"loss": fitted.loss})
 
@@ -120,7 +113,7 @@ def train_local(message: Message, context: Context) -> Message:
 @app.train("grow")
 def train_grow(message: Message, context: Context) -> Message:
     """Train for one round; Global-LiGO goes back."""
-    site = participant_of(context)
+    site = member_of(context)
     given = site.given(arrays_of(message))
     along = {}
     if site.along:
@@ -133,7 +126,7 @@ def train_grow(message: Message, context: Context) -> Message:
 @app.evaluate("grow")
 def evaluate_grow(message: Message, context: Context) -> Message:
     """Evaluate on the participant's own held-out data."""
-    site = participant_of(context)
+    site = member_of(context)
     metrics = site.evaluate_round(arrays_of(message), round_of(message))
     return reply_with(message, site, {name: metrics[name] for name in site.plan.metrics})
 
@@ -141,7 +134,7 @@ def evaluate_grow(message: Message, context: Context) -> Message:
 @app.query("save")
 def save(message: Message, context: Context) -> Message:
     """Write the grown model into the participant's folder."""
-    site = participant_of(context)
+    site = member_of(context)
     site.save_model(arrays_of(message), round_of(message))
     return reply_with(message, site, {})
 
@@ -164,7 +157,7 @@ def taken_of(message: Message) -> int | None:
 
 
 def reply_with(
-    message: Message, site: Participant, metrics: dict[str, float], arrays: dict[str, Tensor] | None = None
+    message: Message, site: Member, metrics: dict[str, float], arrays: dict[str, Tensor] | None = None
 ) -> Message:
     """Make a reply: metrics always, arrays where the message asks for them."""
     content = RecordDict(

@@ -25,8 +25,8 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from fedgrow.disk.events import replay
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.events import replay
 
 ENVIRONMENT = {
     "FLWR_TELEMETRY_ENABLED": "0",

@@ -12,6 +12,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
 from fedgrow.approaches.schedule import taking_part
+from fedgrow.disk.events import emit
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import compress, compression_down, compression_of, restore
 from fedgrow.exchange.contract import (
@@ -32,8 +33,7 @@ from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
 from fedgrow.federated.collect import Collector
 from fedgrow.federated.spool import Spool
 from fedgrow.federated.strategy import Rounds, checked, metrics_of, readdress
-from fedgrow.methods import Tensors
-from fedgrow.runs.events import emit
+from fedgrow.learners import Tensors
 from fedgrow.runs.folder import RunFolder
 
 NODES_WITHIN = 120.0  # seconds until all nodes must be there

@@ -6,17 +6,17 @@ from typing import Any
 
 from fedgrow.approaches import FED_GROW
 from fedgrow.config.plan import Plan
-from fedgrow.config.resolve import resolve
+from fedgrow.disk.atomic import read_json
+from fedgrow.disk.events import emit
+from fedgrow.disk.lock import Lock
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import carry_out
-from fedgrow.federated.client_app import participant
 from fedgrow.federated.failure import why
 from fedgrow.federated.local_grid import Tap
-from fedgrow.report.summary import write_results
-from fedgrow.runs.atomic import read_json
-from fedgrow.runs.events import emit
+from fedgrow.federated.member import member_at
+from fedgrow.federated.resolve import resolve
+from fedgrow.federated.results import write_results
 from fedgrow.runs.folder import RunFolder, forget_sources
-from fedgrow.runs.lock import Lock
 from fedgrow.training.device import device_of
 from fedgrow.training.flops import forget_counts
 
@@ -79,7 +79,7 @@ def _carry_out(run: RunFolder, engine: str, tap: Tap | None) -> dict[str, Any]:
 
 def forget() -> None:
     """Forget what earlier runs in this process kept in memory: another run may lie at the same path."""
-    participant.cache_clear()
+    member_at.cache_clear()
     forget_sources()
     forget_counts()
 

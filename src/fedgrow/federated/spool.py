@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fedgrow.approaches.base import Sent
-from fedgrow.methods.base import Tensors
-from fedgrow.runs.atomic import read_tensors, write_tensors
+from fedgrow.disk.atomic import read_tensors, write_tensors
+from fedgrow.learners.base import Tensors
 
 
 class Spool(Mapping[int, Sent]):

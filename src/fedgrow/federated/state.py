@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from fedgrow.disk.atomic import read_json, read_tensors, write_json, write_tensors
 from fedgrow.errors import FedgrowError
-from fedgrow.methods.base import Tensors
-from fedgrow.runs.atomic import read_json, read_tensors, write_json, write_tensors
+from fedgrow.learners.base import Tensors
 
 BEGAN = "began.json"
 KEPT = 3  # the round in progress, the one before, and one more for a server that is a round behind

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fedgrow.config.plan import Plan
-from fedgrow.report.markdown_table import table
+from fedgrow.markdown import table
 
 
 def report(status: dict[str, Any], plan: Plan) -> str:

@@ -6,7 +6,7 @@ from fedgrow.approaches import BASELINES, Federated
 from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.growth import OPERATORS
-from fedgrow.report.markdown_table import table
+from fedgrow.markdown import table
 from fedgrow.runs.folder import RunFolder, shared_source
 from fedgrow.tasks import TASKS
 

@@ -4,7 +4,7 @@ from fedgrow.architectures import Family, families
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.exactness import DIRECTIONS, cells
 from fedgrow.growth.initialisers import INITIALISERS
-from fedgrow.report.markdown_table import table
+from fedgrow.markdown import table
 
 SHORT = {
     "exact": "exact",

@@ -16,12 +16,12 @@ from fedgrow.config.text import write_yaml
 from fedgrow.data.examples import Examples
 from fedgrow.data.partition import Partition, partition
 from fedgrow.data.sources import load
+from fedgrow.disk.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
+from fedgrow.disk.environment import environment
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
-from fedgrow.runs.environment import environment
 from fedgrow.runs.inputs import holding, models
+from fedgrow.seeds import DATA, PARTITION, derive
 from fedgrow.tasks import TASKS
-from fedgrow.training.seeds import DATA, PARTITION, derive
 
 State = Literal["running", "interrupted", "failed", "finished"]
 

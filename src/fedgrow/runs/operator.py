@@ -12,9 +12,8 @@ from torch import Tensor
 
 from fedgrow.architectures import Shape
 from fedgrow.config.plan import OperatorPlan, Plan
+from fedgrow.disk.atomic import read_json, read_tensors, write_arrays, write_folder, write_json
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import read_json, read_tensors, write_arrays, write_folder, write_json
-from fedgrow.training.seeds import OPERATOR, derive
 
 ARRAYS, CONFIG = "operator.safetensors", "config.json"
 OF_THE_RUN = (
@@ -31,7 +30,7 @@ def write_operator(folder: Path, plan: Plan, arrays: Mapping[str, np.ndarray], r
         "family": plan.family,
         "intermediate": plan.model_dump(mode="json")["intermediate"],
         "large": plan.large.model_dump(),
-        "operator": operator | {"seed": seed_of(plan)},
+        "operator": operator | {"seed": plan.operator_seed},
         "rounds": rounds,
     }
 
@@ -40,11 +39,6 @@ def write_operator(folder: Path, plan: Plan, arrays: Mapping[str, np.ndarray], r
         write_json(part / CONFIG, config)
 
     write_folder(folder, fill)
-
-
-def seed_of(plan: Plan) -> int:
-    """Return the seed of what is drawn in the operator: its own, or one that follows from the run's."""
-    return derive(plan.seed, OPERATOR, 0) if plan.operator.seed is None else plan.operator.seed
 
 
 def with_trained(plan: Plan) -> Plan:

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedgrow.disk.atomic import write_bytes
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import write_bytes
 
 YEARS = 2
 LOCAL = ("localhost", "127.0.0.1")

@@ -10,10 +10,10 @@ from typing import Annotated
 from pydantic import Field
 
 from fedgrow.config.plan import NAME, Frozen, Plan
-from fedgrow.config.resolve import resolve
+from fedgrow.disk.atomic import append_line, read_record, read_text, write_json, write_text
+from fedgrow.disk.environment import this_fedgrow
 from fedgrow.errors import FedgrowError
-from fedgrow.runs.atomic import append_line, read_record, read_text, write_json, write_text
-from fedgrow.runs.environment import this_fedgrow
+from fedgrow.federated.resolve import resolve
 from fedgrow.runs.folder import RunFolder, digest_of
 from fedgrow.sites.certificates import (
     check_names,

@@ -12,15 +12,15 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedgrow.approaches import FED_GROW
+from fedgrow.disk.atomic import write_json, write_text
+from fedgrow.disk.events import emit
+from fedgrow.disk.lock import Lock
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, END, PARTICIPANT, PLAN
 from fedgrow.federated.checkpoint import Checkpoints
 from fedgrow.federated.server_app import Federation
 from fedgrow.federated.strategy import metrics_of
 from fedgrow.report.coordinated import report
-from fedgrow.runs.atomic import write_json, write_text
-from fedgrow.runs.events import emit
-from fedgrow.runs.lock import Lock
 from fedgrow.runs.operator import write_operator
 from fedgrow.sites.children import Child, Ended, NotUp, wait_until_free, wait_until_listening
 from fedgrow.sites.coordination import Coordination, introducing

@@ -10,9 +10,9 @@ from time import monotonic, sleep
 from flwr.app import Message
 
 from fedgrow.config.site import SitePlan
+from fedgrow.disk.lock import Lock
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import write_log_at
-from fedgrow.runs.lock import Lock
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.clock import ahead, told

@@ -6,7 +6,7 @@ from math import prod
 from fedgrow.architectures import families
 from fedgrow.config.plan import Plan
 from fedgrow.exchange.compression import compression_of
-from fedgrow.methods.dual_ligo import global_operator
+from fedgrow.learners.dual_ligo import global_operator
 
 
 @dataclass(frozen=True)

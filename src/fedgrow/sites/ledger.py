@@ -8,11 +8,11 @@ from typing import Any
 
 from flwr.app import Message
 
+from fedgrow.disk.atomic import append_line
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import PLAN
 from fedgrow.exchange.packing import unpacked
 from fedgrow.exchange.wire import to_bytes
-from fedgrow.runs.atomic import append_line
 
 FIRST = "0" * 64
 

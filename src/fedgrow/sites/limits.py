@@ -11,10 +11,10 @@ from torch import Tensor
 
 from fedgrow.config.plan import Plan
 from fedgrow.config.site import LimitsPlan
+from fedgrow.disk.atomic import read_json, read_record, write_json
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, END, EVALUATE, GROW, LOCAL, SAVE, TAKEN
 from fedgrow.exchange.records import from_record
-from fedgrow.runs.atomic import read_json, read_record, write_json
 
 APPROVED, GIVEN = "approved.json", "given.json"  # of an experiment
 SETS = {LOCAL: 1, GROW: 1, EVALUATE: 3, SAVE: 1}

@@ -18,21 +18,21 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from fedgrow.approaches import FED_GROW
 from fedgrow.architectures import Shape
 from fedgrow.config.plan import Plan
-from fedgrow.config.resolve import metrics_of, resolve
 from fedgrow.config.shown import read_shown
 from fedgrow.config.site import SitePlan
 from fedgrow.config.text import write_yaml
+from fedgrow.disk.atomic import read_json, write_json, write_text
+from fedgrow.disk.environment import this_fedgrow
+from fedgrow.disk.events import emit
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, SAVE, WEIGHT, Contract
 from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.wire import to_bytes
-from fedgrow.federated.client_app import SiteError, participant, write_log_at
+from fedgrow.federated.client_app import SiteError, write_log_at
 from fedgrow.federated.client_app import app as client_app
-from fedgrow.federated.participant import Participant
-from fedgrow.methods.base import Tensors
-from fedgrow.runs.atomic import read_json, write_json, write_text
-from fedgrow.runs.environment import this_fedgrow
-from fedgrow.runs.events import emit
+from fedgrow.federated.member import Member, member_at
+from fedgrow.federated.resolve import metrics_of, resolve
+from fedgrow.learners.base import Tensors
 from fedgrow.runs.folder import RunFolder
 from fedgrow.sites.coordination import NAME, digest_of
 from fedgrow.sites.flower import failed
@@ -180,10 +180,9 @@ class Site:
         limits = self.settings.limits
         if self.settings.name not in plan.names:
             raise Refused(f"the plan has no participant {self.settings.name}; it has {', '.join(plan.names)}")
-        if FED_GROW.name not in limits.share or plan.baselines:
-            asked = [FED_GROW.name, *plan.baselines]
+        if plan.baselines:
             raise Refused(
-                f"the plan shares {', '.join(asked)}; limits.share allows {', '.join(limits.share) or 'nothing'}"
+                f"the plan names baselines ({', '.join(plan.baselines)}); nothing but Global-LiGO leaves a site"
             )
         brought = {name for entry in plan.participants for name in entry.brought}
         if plan.data is not None or brought:
@@ -202,6 +201,10 @@ class Site:
             raise Refused(f"{error}, and have the coordinator begin anew with it") from None
         if plan.metrics != metrics_of(plan):
             raise Refused("metrics: the plan lists none; it has to say what leaves")
+        if limits.metrics is not None and (more := [n for n in plan.metrics if n not in limits.metrics]):
+            raise Refused(
+                f"the plan asks for the metrics {', '.join(plan.metrics)}; limits.metrics does not allow {', '.join(more)}"
+            )
 
     def _make(self, path: Path, shown: Plan, digest: str) -> Experiment:
         index = shown.names.index(self.settings.name)
@@ -273,8 +276,8 @@ class Site:
         contract = Contract.of(site.wire_start, site.plan.metrics, site.index, along=site.along)
         return contract.keep(message, reply)
 
-    def _participant(self, experiment: Experiment) -> Participant:
-        return participant(str(experiment.run.path), experiment.index, FED_GROW.name)
+    def _participant(self, experiment: Experiment) -> Member:
+        return member_at(str(experiment.run.path), experiment.index, FED_GROW.name)
 
     def _watch(self, step: int, loss: float, state: Tensors) -> bool:
         """Look at the clock after every step of training.

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fedgrow.disk.atomic import read_record
+from fedgrow.disk.lock import held
 from fedgrow.federated.checkpoint import Checkpoints
-from fedgrow.runs.atomic import read_record
-from fedgrow.runs.lock import held
 from fedgrow.sites.coordination import Coordination
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from fedgrow.data.examples import Examples
 from fedgrow.data.forms import Texts
 from fedgrow.errors import FedgrowError
+from fedgrow.seeds import DATA, derive
 from fedgrow.tasks.base import Codec, Encoded, Given, Task
 from fedgrow.tasks.causal_language_modelling import blocks
 from fedgrow.tasks.tokenized import TokenizedCodec, max_length
 from fedgrow.tasks.tokenizers import tokenizer_for
-from fedgrow.training.seeds import DATA, derive
 
 SHARE = 0.15  # of a block's tokens that are to be predicted (Devlin et al., NAACL 2019)
 MASKED, REPLACED = 0.8, 0.1  # of those; the rest stays as it is

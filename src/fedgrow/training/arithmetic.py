@@ -12,7 +12,7 @@ from math import prod
 
 import torch
 
-from fedgrow.methods import Learner, Phase
+from fedgrow.learners import Learner, Phase
 from fedgrow.tasks import Codec, Encoded
 from fedgrow.training.flops import counted
 from fedgrow.training.loop import draws

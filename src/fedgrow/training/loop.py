@@ -15,7 +15,7 @@ from fedgrow.architectures.models import seeded
 from fedgrow.architectures.outputs import tensor_of
 from fedgrow.config.plan import TrainingPlan
 from fedgrow.errors import FedgrowError
-from fedgrow.methods.base import Group, Learner, Phase, Tensors, whole
+from fedgrow.learners.base import Group, Learner, Phase, Tensors, whole
 from fedgrow.tasks.base import Codec, Encoded, Task
 from fedgrow.training.device import autocast, device_of, on
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from fedgrow.architectures.outputs import tensor_of
 from fedgrow.growth.parity import Parity, compare
-from fedgrow.methods import Ligo
+from fedgrow.learners import Ligo
 from fedgrow.tasks.base import Codec, Encoded
 
 __all__ = ["Parity", "parity"]

@@ -1,0 +1,1 @@
+"""Model cards: what stands beside a model that was grown."""

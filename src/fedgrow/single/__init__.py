@@ -1,0 +1,1 @@
+"""One model by itself, without a federation: ``fedgrow.grow`` and ``fedgrow.learn``."""

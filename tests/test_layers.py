@@ -1,0 +1,29 @@
+"""The folders of the source stand on each other in one order: none imports, on any way, what imports it."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import fedgrow
+
+SOURCE = Path(fedgrow.__file__).parent
+
+
+def imported(file: Path) -> set[str]:
+    """Return what a file imports of the package, functions' own imports among it, by folder or top module."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fedgrow."):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == "fedgrow":
+            names |= {alias.name for alias in node.names if not alias.name.startswith("__")}
+    return names
+
+
+def test_no_folder_imports_what_imports_it():
+    graph: dict[str, set[str]] = {}
+    for file in SOURCE.rglob("*.py"):
+        name = file.relative_to(SOURCE).parts[0].removesuffix(".py")
+        graph.setdefault(name, set()).update(imported(file) - {name})
+    order = list(TopologicalSorter(graph).static_order())
+    assert order.index("errors") < order.index("growth") < order.index("federated") < order.index("cli")
