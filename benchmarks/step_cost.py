@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 import transformers
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig
 
 from fedgrow.architectures import Shape, read
@@ -30,6 +29,7 @@ from fedgrow.architectures.models import new_model
 from fedgrow.config.plan import OperatorPlan, TrainingPlan
 from fedgrow.learners import Learner, Ligo, WholeModel
 from fedgrow.learners.ligo import Step, make_operator
+from fedgrow.training.flops import counted
 
 VOCABULARY, LENGTH, HEAD = 30_522, 128, "sequence-classification"
 LARGE = {"layers": 6, "width": 768, "heads": 12, "ffn": 3072}
@@ -96,12 +96,6 @@ def seconds(step: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def flops(step: Callable[[], None]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return counter.get_total_flops()
-
-
 def high_water() -> float:
     """Return this process's peak resident memory in MiB (Linux; ru_maxrss would count the parent's before exec)."""
     status = Path("/proc/self/status").read_text("ascii")
@@ -150,7 +144,7 @@ def main() -> None:
     )
     for tokens in map(int, args.tokens.split(",")):
         plain, _ = make_step("plain", "none", tokens)
-        plain_flops, plain_peak = flops(plain), peak_megabytes("plain", "none", tokens)
+        plain_flops, plain_peak = counted(plain), peak_megabytes("plain", "none", tokens)
         for intermediate in args.intermediates.split(","):
             for kind in args.kinds.split(","):
                 step, trained = make_step(kind, intermediate, tokens)
@@ -158,7 +152,7 @@ def main() -> None:
                     "tokens": tokens,
                     "operator": kind,
                     "intermediate": intermediate,
-                    "arithmetic": flops(step) / plain_flops,
+                    "arithmetic": counted(step) / plain_flops,
                     "trained": trained,
                 }
                 pairs = [(seconds(plain), seconds(step)) for _ in range(args.repeats)]

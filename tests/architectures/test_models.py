@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedgrow.architectures import read
+from fedgrow.architectures import families, read
 from fedgrow.architectures.models import empty_model, load_config, load_model, meta_model, new_model
 from fedgrow.errors import ArchitectureError, FedgrowError
-from tests import tiny
+from tests import tiny, zoo
 from tests.architectures.folders import SHAPE, edit_config, edit_tensors, folder
 
 CLASSIFY, GENERATE = "sequence-classification", "causal-language-modelling"
@@ -105,6 +105,18 @@ class TestQuirks:
         saved, path = folder(tmp_path, "vit")
         edit_tensors(path, lambda t: t | {"vit.embeddings.mask_token": torch.ones(1, 1, 8)})
         assert same_logits("vit", saved, load_model(path, IMAGES)[0])
+
+    @pytest.mark.parametrize("named", [["BertForMaskedLM"], [], None])
+    def test_the_class_that_a_configuration_names_is_not_asked(self, tmp_path, named):
+        saved, path = folder(tmp_path, "bert-mlm")
+        edit_config(path, architectures=named)
+        assert same_logits("bert-mlm", saved, load_model(path, FILL)[0])
+
+    def test_a_head_s_own_class_where_a_family_has_two_for_a_task(self, tmp_path):
+        family = families()["deit"]
+        new_model(zoo.config(family, SHAPE), IMAGES, seed=0).save_pretrained(tmp_path)
+        edit_config(tmp_path, architectures=["DeiTForImageClassificationWithTeacher"])
+        assert type(load_model(tmp_path, IMAGES)[0]).__name__ == "DeiTForImageClassification"
 
     def test_another_task_s_head_is_left_behind(self, tmp_path):
         saved, path = folder(tmp_path, "bert-mlm")

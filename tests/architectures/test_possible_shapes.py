@@ -56,7 +56,7 @@ IMPOSSIBLE = {
     "groups where there are none": (
         "gpt2",
         {"kv_heads": 1},
-        r"kv_heads: gpt2 has as many as heads \(2\), not 1",
+        r"kv_heads: gpt2 .* kv_heads must equal heads \(2\), found 1",
     ),
     "groups of unequal size": ("qwen2", {"heads": 4, "kv_heads": 3}, "kv_heads: 3 does not divide 4 heads"),
     "no decoder": ("t5", {"decoder_layers": None}, "decoder_layers: t5 needs decoder_layers, .* says None"),
@@ -65,12 +65,12 @@ IMPOSSIBLE = {
         {"decoder_layers": 2},
         "decoder_layers: vit has no decoder_layers, .* says 2",
     ),
-    "half a pair that turns": ("qwen3", {"head_size": 3}, "head_size: .* pairs of entries, but 3 is odd"),
-    "an odd part that turns": ("gpt_neox", {"rotary": 3}, "pairs of entries, but 3 is odd"),
+    "half a pair that turns": ("qwen3", {"head_size": 3}, "head_size: .* come in pairs, but 3 is odd"),
+    "an odd part that turns": ("gpt_neox", {"rotary": 3}, "come in pairs, but 3 is odd"),
     "more turning than there is": (
         "gpt_neox",
         {"rotary": 6},
-        "rotary: 6 entries of a head .* where it has 4",
+        "rotary: 6 rotary dimensions exceed the head size 4",
     ),
     "positions that do not turn": ("bert", {"rotary": 2}, "rotary: bert has no rotary positions, .* says 2"),
     "a broken ratio": (

@@ -148,7 +148,7 @@ def test_an_experiment_does_not_go_by_other_rows_than_its_setting(measured, tmp_
     both = on_file(tmp_path, tmp_path / "d.npz", ["small", "independent"])
     failed = Work(both, tmp_path / "out").run(1, lambda *what: None)
     assert list(failed) == ["independent/plan-plan-0"]
-    assert "other rows would be held out" in failed["independent/plan-plan-0"]
+    assert "the train/test split differs" in failed["independent/plan-plan-0"]
 
 
 def test_a_line_holds_no_path_and_reads_as_a_plan(table):

@@ -194,7 +194,7 @@ def test_a_strategy_has_the_answers_that_it_needs_whoever_is_away(strategy, site
         resolve(parsed(**settings))
     else:
         with pytest.raises(
-            FedgrowError, match=f"{name}: it needs 7 answers .* one may close with {fewest}; name"
+            FedgrowError, match=f"{name}: it needs at least 7 answers .* a round close with {fewest}; name"
         ):
             resolve(parsed(**settings))
 
@@ -231,7 +231,10 @@ def test_a_model_setting_that_would_do_nothing_or_harm_is_refused(name, reason):
             "participants.1.model.head_size=5",
             "participant bob: model.head_size: 1 heads of 5 make 5, but the width is 8",
         ),
-        ("large.kv_heads=1", "large.kv_heads: vit has as many as heads (2), not 1; leave it out"),
+        (
+            "large.kv_heads=1",
+            "large.kv_heads: vit has no grouped-query attention, so kv_heads must equal heads (2), found 1",
+        ),
         ("intermediate.rotary=2", "intermediate.rotary: vit has no rotary positions, but the shape says 2"),
         ("large.decoder_layers=2", "large.decoder_layers: vit has no decoder_layers, but the shape says 2"),
     ],
@@ -275,7 +278,7 @@ def test_a_model_whose_heads_turn_by_another_part_is_refused():
     text = refusal(
         **LANGUAGE, family="gpt_neox", participants=people, large={"layers": 2, "width": 256, "heads": 4}
     )
-    assert "rotary: where 8 of 32 entries of a head turn, 8 of 64 do after growth, not 4" in text
+    assert "rotary: heads of 32 with 8 rotary dimensions become heads of 64 with 8, not 4" in text
 
 
 def test_groups_that_do_not_fit_are_refused_with_a_number_that_does():

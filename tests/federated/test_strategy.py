@@ -12,7 +12,7 @@ from fedgrow.exchange.wire import become_server
 from fedgrow.federated.client_app import app
 from fedgrow.federated.local_grid import LocalGrid
 from fedgrow.federated.spool import Spool
-from fedgrow.federated.strategy import STRATEGIES, Rounds, checked, mean
+from fedgrow.federated.strategy import STRATEGIES, Aggregation, checked, mean
 
 PEOPLE = 7
 NEEDS = {
@@ -56,13 +56,15 @@ def test_the_mean_does_not_hang_on_float32():
 
 
 def test_fedavg_weighs_by_examples():
-    averaged = values(Rounds("FedAvg", 2, {}).aggregate(1, {0: sent(1.0, 30), 1: sent(5.0, 10)}))
+    averaged = values(Aggregation("FedAvg", 2, {}).aggregate(1, {0: sent(1.0, 30), 1: sent(5.0, 10)}))
     np.testing.assert_allclose(averaged["a"], 2.0)
     np.testing.assert_allclose(averaged["b"], -2.0)
     assert averaged["a"].dtype == np.float32
 
 
-def one_round(rounds: Rounds, number: int, start: ArrayRecord, kept: tuple[str, ...] = ()) -> ArrayRecord:
+def one_round(
+    rounds: Aggregation, number: int, start: ArrayRecord, kept: tuple[str, ...] = ()
+) -> ArrayRecord:
     grid = LocalGrid(app, PEOPLE, {"run": "", "method": ""})
     messages = rounds.train(number, start, grid)
     assert {m.metadata.message_type for m in messages} == {"train.grow"}
@@ -73,7 +75,7 @@ def one_round(rounds: Rounds, number: int, start: ArrayRecord, kept: tuple[str, 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_aggregates(name):
     start = to_record({"a": torch.zeros(2, 3), "b": torch.zeros(4)})
-    out = values(one_round(Rounds(name, PEOPLE, NEEDS.get(name, {})), 1, start))
+    out = values(one_round(Aggregation(name, PEOPLE, NEEDS.get(name, {})), 1, start))
     assert {n: a.shape for n, a in out.items()} == {"a": (2, 3), "b": (4,)}
     assert all(np.isfinite(a).all() for a in out.values())
     assert all(np.abs(a).max() > 0 for a in out.values())
@@ -85,11 +87,11 @@ def test_every_strategy_aggregates(name):
 )
 def test_a_restored_strategy_goes_on_as_if_it_had_not_stopped(name, options, kept):
     start = to_record({"a": torch.zeros(2, 3), "b": torch.zeros(4)})
-    unbroken = Rounds(name, PEOPLE, options)
+    unbroken = Aggregation(name, PEOPLE, options)
     middle = one_round(unbroken, 2, one_round(unbroken, 1, start), kept)
     state = unbroken.state()
     assert state, "the strategy carries something"
-    restored = Rounds(name, PEOPLE, options)
+    restored = Aggregation(name, PEOPLE, options)
     restored.restore(state)
     expected, found = values(one_round(unbroken, 3, middle)), values(one_round(restored, 3, middle))
     for key in expected:
@@ -98,7 +100,7 @@ def test_a_restored_strategy_goes_on_as_if_it_had_not_stopped(name, options, kep
 
 def test_what_no_one_trained_is_not_moved_by_momentum_then_or_later():
     """One array moves by 1 whenever it is trained: every other round."""
-    rounds, held = Rounds("FedAvgM", 1, {"server_momentum": 0.5}), to_record({"a": torch.zeros(1)})
+    rounds, held = Aggregation("FedAvgM", 1, {"server_momentum": 0.5}), to_record({"a": torch.zeros(1)})
     grid, seen = LocalGrid(app, 1, {"run": "", "method": ""}), []
     for number in range(1, 6):
         rounds.train(number, held, grid)
@@ -112,9 +114,9 @@ def test_what_no_one_trained_is_not_moved_by_momentum_then_or_later():
 @pytest.mark.parametrize("option", ["fraction_train", "weighted_by_key", "min_train_nodes"])
 def test_who_takes_part_is_not_an_option(option):
     with pytest.raises(FedgrowError, match=option):
-        Rounds("FedAvg", 2, {option: 1})
+        Aggregation("FedAvg", 2, {option: 1})
 
 
 def test_an_unknown_option_is_named():
     with pytest.raises(FedgrowError, match="momentum_of_the_moon"):
-        Rounds("FedAvg", 2, {"momentum_of_the_moon": 1})
+        Aggregation("FedAvg", 2, {"momentum_of_the_moon": 1})

@@ -92,7 +92,7 @@ def test_a_head_without_a_table_is_refused_and_goes_on_as_one_that_has_one(tmp_p
 def test_where_no_class_is_named_the_tensors_tell(tmp_path, name, head):
     small = with_config(saved(tmp_path / "small", name, head), architectures=None)
     assert fedgrow.grow(small, "layers=3", out=tmp_path / "large")["head"] == head
-    plain(tmp_path / "large", families()[name].heads[head].auto_class if head else "AutoModel")
+    plain(tmp_path / "large", families()[name].heads[head].architecture if head else "AutoModel")
 
 
 @pytest.mark.parametrize(

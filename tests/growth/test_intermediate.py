@@ -146,7 +146,7 @@ def test_a_part_that_turns_is_the_same_for_all():
     family = families()["gpt_neox"]
     sizes = {"layers": 1, "width": 16, "heads": 2, "ffn": 8}
     with pytest.raises(
-        ShapeError, match="entries of a head that turn are 2 of 8, 4 of 8; a part that turns keeps"
+        ShapeError, match="rotary dimensions of a head are 2 of 8, 4 of 8; a rotary part keeps"
     ):
         smallest_intermediate(family, [Shape(**sizes, rotary=2), Shape(**sizes, rotary=4)])
     assert smallest_intermediate(family, [Shape(**sizes, rotary=2)]).rotary == 2

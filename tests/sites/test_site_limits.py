@@ -86,7 +86,7 @@ def test_a_round_is_answered_again_with_the_same_arrays_only(folder):
     assert all(array.equal(same[name]) for name, array in arrays.items())
     with pytest.raises(SiteError):
         two.answer(message("train.grow", 8, config, start(folder, 0.5)))
-    assert "round 1 was asked for before, with other arrays" in str(two.refused)
+    assert "round 1 was already answered for different arrays" in str(two.refused)
 
 
 def test_few_sets_of_arrays_are_evaluated_for_a_round(folder):
@@ -202,4 +202,4 @@ def test_a_round_asked_for_again_with_other_answers_taken_is_refused(folder):
         one.answer(message("train.grow", config=said, arrays=start(folder)))
     with pytest.raises(SiteError):
         one.answer(message("train.grow", config={"server-round": 2, "taken": 0}, arrays=start(folder)))
-    assert "round 2 was asked for before, with other arrays or others taken" in str(one.refused)
+    assert "round 2 was already answered for different arrays" in str(one.refused)

@@ -184,7 +184,7 @@ def test_threads_are_given_back_after_an_error_too():
 
 def test_nothing_to_train_is_an_error():
     toy = Toy()
-    with pytest.raises(FedgrowError, match=r"there is nothing to train \(joint\)"):
+    with pytest.raises(FedgrowError, match=r"nothing to train in phase 'joint'"):
         fit(
             toy, toy.shared_start(), toy.private_start(), data(), Rows(), Fit(), TrainingPlan(),
             phase="joint", steps=1, seed=0, trains=lambda name: False,

@@ -1,4 +1,4 @@
-"""Fed-Grow and what it is measured against, one approach per file; add one by adding a file and a line here.
+"""Fed-Grow and what it is measured against, one approach per file; add one by adding a file, and its import and a line here.
 
 Every approach has the same seeds, shards, readied small models and budget of steps.
 """

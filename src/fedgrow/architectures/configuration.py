@@ -57,7 +57,8 @@ def check_shape(family: Family, shape: Shape) -> None:
         )
     if shape.kv_heads != shape.heads and "kv_heads" not in family.config:
         raise ShapeError(
-            f"kv_heads: {family.family} has as many as heads ({shape.heads}), not {shape.kv_heads}; leave it out"
+            f"kv_heads: {family.family} has no grouped-query attention, so kv_heads must equal heads ({shape.heads}), "
+            f"found {shape.kv_heads}; leave it out"
         )
     if shape.heads % shape.kv_heads:
         raise ShapeError(
@@ -74,20 +75,20 @@ def check_shape(family: Family, shape: Shape) -> None:
         )
     if shape.rotating > shape.head_size:
         raise ShapeError(
-            f"rotary: {shape.rotating} entries of a head cannot turn where it has {shape.head_size}; choose at most that"
+            f"rotary: {shape.rotating} rotary dimensions exceed the head size {shape.head_size}; choose at most that"
         )
     if family.rotary is not None and shape.rotating % 2:
         raise ShapeError(
-            f"head_size: rotary positions turn pairs of entries, but {shape.rotating} is odd; choose an even head size"
+            f"head_size: rotary dimensions come in pairs, but {shape.rotating} is odd; choose an even head size"
         )
     if family.ffn_rule != "size":
         _ratio(family, shape)
 
 
 def with_rotary(family: Family, shape: Shape, like: Shape) -> Shape:
-    """Fill in how many entries of each head turn, where a shape leaves it open: as in the model that it grows from.
+    """Fill in the rotary dimensions of each head, where a shape leaves it open: as in the model that it grows from.
 
-    Where all entries turn, so do all of a larger head; a part that turns keeps its size.
+    Where all dimensions of a head are rotary, so are all of a larger head; a rotary part keeps its size.
     """
     if family.rotary is None or shape.rotary is not None:
         return shape

@@ -84,10 +84,10 @@ def load_model(
         raise FedgrowError(
             f"model {str(folder)!r}: {family.family} has no head for {head}; it has {', '.join(family.heads)}"
         )
-    auto = getattr(transformers, family.heads[head].auto_class if head else "AutoModel")
+    maker = getattr(transformers, family.heads[head].architecture if head else "AutoModel")
     try:
         with seeded(seed), quiet():
-            model, info = auto.from_pretrained(
+            model, info = maker.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 output_loading_info=True,

@@ -51,7 +51,6 @@ class Head(BaseModel):
     """A task head: its Hugging Face class and its tensors, under their full names.
 
     Attributes:
-        auto_class: the Auto class that loads it.
         architecture: the class itself.
         prefix: where this class keeps the body, if not under the family's usual prefix ("" for the top).
         stacks: the stacks of blocks that this class has (encoder only); default: all.
@@ -59,11 +58,9 @@ class Head(BaseModel):
     """
 
     model_config = Frozen
-    auto_class: str
     architecture: str
     tensors: dict[str, Axes] = {}
     ties: dict[str, str] = {}
-    uses_pooler: bool = False
     prefix: str | None = None
     stacks: tuple[DepthAxis, ...] | None = None
     scaled_logits: str | None = None

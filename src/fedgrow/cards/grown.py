@@ -12,7 +12,7 @@ SIZES = ("layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", 
 def grown_card(report: Mapping[str, Any]) -> str:
     """Return the card as Markdown with Hugging Face front matter; ``report`` is ``GrowthPlan.describe`` and the receipt."""
     small, grown, method = report["shape"]["small"], report["shape"]["grown"], report["method"]
-    parent = report["parent"]
+    parent, base = report["parent"], report["base_model"]
     rows = [["", "small model", "grown model"]]
     rows += [
         [name.replace("_", " "), str(small[name]), str(grown[name])]
@@ -24,7 +24,7 @@ def grown_card(report: Mapping[str, Any]) -> str:
         [
             "---",
             "library_name: transformers",
-            f"base_model: {json.dumps(parent)}",
+            *([f"base_model: {json.dumps(base)}"] if base else []),
             "tags: [fedgrow, model-growth]",
             "---",
             "",

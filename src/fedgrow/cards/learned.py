@@ -1,5 +1,6 @@
 """The model card of a model grown by an operator that was learned on local data (``fedgrow learn``)."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ def learned_card(record: Mapping[str, Any]) -> str:
         [
             "---",
             "library_name: transformers",
-            *([f"base_model: {base}"] if base else []),
+            *([f"base_model: {json.dumps(base)}"] if base else []),
             "tags: [fedgrow, model-growth, ligo]",
             "---",
             "",

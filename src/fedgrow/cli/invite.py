@@ -34,7 +34,7 @@ def invite(
         raise FedgrowError(f"--key {key}: it cannot be read ({error})") from None
     at.invite(name, text, replace=replace)
     print(
-        f"{name} is invited. Give the site, by a way that nobody can change on the way:\n"
+        f"{name} is invited. Give the site, over a channel that cannot be tampered with:\n"
         f"  {at.certificates / 'ca.crt'}\n"
         "and these lines for its own file:\n"
         f"  name: {name}\n"

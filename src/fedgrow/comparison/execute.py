@@ -67,8 +67,8 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
     split = _split(prepared_sites(run))
     if split != record_of(setting)["split"]:
         raise FedgrowError(
-            f"{run.path}: other rows would be held out than in its setting {setting}; is fedgrow's code another one? "
-            "Begin anew with another --out"
+            f"{run.path}: the train/test split differs from the one that its setting {setting} was prepared with (was "
+            "fedgrow updated?); begin anew with another --out"
         )
     began, now = time.perf_counter(), time.time()
     try:

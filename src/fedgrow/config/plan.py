@@ -43,7 +43,7 @@ class Frozen(BaseModel):
 class DataPlan(Frozen):
     """Where examples come from, and which columns hold what.
 
-    ``source`` is ``bundled:digits``, a local .parquet, .csv, .jsonl or .npz file, or a hub id.
+    ``source`` is ``bundled:digits``, a local .parquet, .csv, .jsonl, .json or .npz file, or a hub id.
     """
 
     source: str

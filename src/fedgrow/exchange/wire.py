@@ -1,4 +1,4 @@
-"""Every touch of Flower's private parts; its test fails when they change (pinned: flwr 1.41)."""
+"""What both sides touch of Flower's private parts; its test fails when they change (pinned: flwr 1.41)."""
 
 import logging
 import os

@@ -12,7 +12,7 @@ from fedgrow.architectures.configuration import check_shape, new_config, with_ro
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_config
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.errors import FedgrowError, ShapeError
-from fedgrow.federated.strategy import STRATEGIES, Rounds, answers_needed
+from fedgrow.federated.strategy import STRATEGIES, Aggregation, answers_needed
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
 from fedgrow.learners.dual_ligo import global_operator, global_start
@@ -95,7 +95,7 @@ def _settled(setting: str, family: Family, shape: Shape, shapes: Mapping[str, Sh
         shape = with_rotary(family, shape, next(iter(shapes.values())))
     elif family.rotary is not None and shape.rotary is None:
         raise FedgrowError(
-            f"{setting}.rotary: name it (entries of each head that turn), for no small model is known here"
+            f"{setting}.rotary: name it (rotary dimensions of each head), for no small model is known here"
         )
     try:
         check_shape(family, shape)
@@ -107,14 +107,14 @@ def _settled(setting: str, family: Family, shape: Shape, shapes: Mapping[str, Sh
 def _strategy(plan: Plan) -> None:
     """Refuse wrong options of the strategy, and rounds that may close with fewer answers than it needs."""
     name, options = plan.strategy.name, dict(plan.strategy.options)
-    Rounds(name, len(plan.participants), options)
+    Aggregation(name, len(plan.participants), options)
     fewest = len(taking_part(plan, 1))
     if any(entry.model is None for entry in plan.participants):  # sites, which may be away
         fewest = plan.faults.enough(fewest)
     if fewest < (needed := answers_needed(name, options)):
         raise FedgrowError(
-            f"strategy {name}: it needs {needed} answers in a round, and one may close with {fewest}; name more "
-            "participants, raise schedule.participation or faults.quorum, or lower num_malicious_nodes"
+            f"strategy {name}: it needs at least {needed} answers a round, but this plan lets a round close with {fewest}; "
+            "name more participants, raise schedule.participation or faults.quorum, or lower num_malicious_nodes"
         )
 
 

@@ -32,7 +32,7 @@ from fedgrow.exchange.records import from_record, to_record
 from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
 from fedgrow.federated.collect import Collector
 from fedgrow.federated.spool import Spool
-from fedgrow.federated.strategy import Rounds, checked, metrics_of, readdress
+from fedgrow.federated.strategy import Aggregation, checked, metrics_of, readdress
 from fedgrow.learners import Tensors
 from fedgrow.runs.folder import RunFolder
 
@@ -68,7 +68,7 @@ class Federation:
         self.approach = approach
         self.checkpoints = Checkpoints(self.run_folder.approach(method))
         strategy = approach.strategy(self.plan)
-        self.rounds = Rounds(strategy.name, len(self.plan.participants), dict(strategy.options))
+        self.aggregation = Aggregation(strategy.name, len(self.plan.participants), dict(strategy.options))
         self.compression = compression_of(approach.compression(self.plan))
         self.down = compression_down(approach.compression(self.plan))
         self.grid = MeteredGrid(grid)
@@ -118,7 +118,7 @@ class Federation:
             last = self._begin()
         else:
             self._check_arrays(last)
-            self.rounds.restore(last.strategy)
+            self.aggregation.restore(last.strategy)
             self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
             self.taken = list(last.taken)
         while last.server_round < total:
@@ -157,7 +157,7 @@ class Federation:
 
     def _round(self, server_round: int, arrays: ArrayRecord) -> Checkpoint:
         total = self.plan.schedule.rounds
-        messages = self.rounds.train(server_round, arrays, self.grid)
+        messages = self.aggregation.train(server_round, arrays, self.grid)
         self.spool.clear()
         if self.plan.schedule.participation < 1:
             chosen = {self.nodes[index] for index in taking_part(self.plan, server_round)}
@@ -178,7 +178,7 @@ class Federation:
         return self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
 
     def _evaluate(self, server_round: int, arrays: ArrayRecord) -> dict[str, list[float | None]]:
-        messages = self.rounds.evaluate(server_round, arrays, self.grid)
+        messages = self.aggregation.evaluate(server_round, arrays, self.grid)
         replies = self._exchange(self._cut(messages, arrays, server_round))
         return {name: self._by_participant(replies, name) for name in sorted(self.plan.metrics)}
 
@@ -206,7 +206,7 @@ class Federation:
         own = self.approach.aggregate(self.run_folder, from_record(held), self.spool, server_round)
         if own is None:
             kept = {n: a for n, a in held.items() if not self.approach.trains(self.plan, n, server_round)}
-            average = self.rounds.aggregate(server_round, self.spool, kept)
+            average = self.aggregation.aggregate(server_round, self.spool, kept)
         else:
             average = to_record(own)
         self.spool.clear()
@@ -271,7 +271,7 @@ class Federation:
             list(self.taken),
             self.grid.up,
             self.grid.down,
-            strategy=self.rounds.state(),
+            strategy=self.aggregation.state(),
         )
         self.checkpoints.write(checkpoint)
         self._emit(

@@ -5,6 +5,7 @@ the messages. Add a strategy by adding a line here.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -31,25 +32,39 @@ from fedgrow.exchange.records import to_record
 
 ADAPTIVE = ("eta", "eta_l", "tau")
 
-# each with its own options; those that say who takes part are fedgrow's to set
-STRATEGIES: dict[str, tuple[type[FedAvg], tuple[str, ...]]] = {
-    "FedAvg": (FedAvg, ()),
-    "FedAvgM": (FedAvgM, ("server_learning_rate", "server_momentum")),
-    "FedAdam": (FedAdam, (*ADAPTIVE, "beta_1", "beta_2")),
-    "FedAdagrad": (FedAdagrad, ADAPTIVE),
-    "FedYogi": (FedYogi, (*ADAPTIVE, "beta_1", "beta_2")),
-    "FedMedian": (FedMedian, ()),
-    "FedTrimmedAvg": (FedTrimmedAvg, ("beta",)),
-    "Krum": (Krum, ("num_malicious_nodes",)),
-    "MultiKrum": (MultiKrum, ("num_malicious_nodes", "num_nodes_to_select")),
-    "Bulyan": (Bulyan, ("num_malicious_nodes",)),
+
+@dataclass(frozen=True)
+class Strategy:
+    """One of Flower's strategies.
+
+    Attributes:
+        kind: Flower's class.
+        options: its own options; those that say who takes part are fedgrow's to set.
+        of_mean: it begins with the mean of the replies, and needs no reply by itself.
+        needed: how many answers of a round it needs (its paper's bound): so many for each malicious one, and so many more.
+    """
+
+    kind: type[FedAvg]
+    options: tuple[str, ...] = ()
+    of_mean: bool = False
+    needed: tuple[int, int] = (0, 1)
+
+
+STRATEGIES = {
+    "FedAvg": Strategy(FedAvg, of_mean=True),
+    "FedAvgM": Strategy(FedAvgM, ("server_learning_rate", "server_momentum"), of_mean=True),
+    "FedAdam": Strategy(FedAdam, (*ADAPTIVE, "beta_1", "beta_2"), of_mean=True),
+    "FedAdagrad": Strategy(FedAdagrad, ADAPTIVE, of_mean=True),
+    "FedYogi": Strategy(FedYogi, (*ADAPTIVE, "beta_1", "beta_2"), of_mean=True),
+    "FedMedian": Strategy(FedMedian),
+    "FedTrimmedAvg": Strategy(FedTrimmedAvg, ("beta",)),
+    "Krum": Strategy(Krum, ("num_malicious_nodes",), needed=(2, 3)),
+    "MultiKrum": Strategy(MultiKrum, ("num_malicious_nodes", "num_nodes_to_select"), needed=(2, 3)),
+    "Bulyan": Strategy(Bulyan, ("num_malicious_nodes",), needed=(4, 3)),
 }
-OF_THE_MEAN = ("FedAvg", "FedAvgM", "FedAdam", "FedAdagrad", "FedYogi")
-# how many answers a strategy needs in a round for so many malicious ones, as its paper says
-NEEDED = {"Krum": (2, 3), "MultiKrum": (2, 3), "Bulyan": (4, 3)}
 
 
-class Rounds:
+class Aggregation:
     """One of Flower's strategies with fedgrow's messages around it.
 
     Args:
@@ -60,14 +75,15 @@ class Rounds:
 
     def __init__(self, name: str, participants: int, options: dict[str, float | int]) -> None:
         quorum = dict.fromkeys(("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"), participants)
-        kind, known = STRATEGIES[name]
+        self.name, self.known = name, STRATEGIES[name]
         for option in options:
-            if option not in known:
+            if option not in self.known.options:
                 raise FedgrowError(
-                    f"strategy {name}: it has no option {option!r}; it has {', '.join(known) or 'none'}"
+                    f"strategy {name}: it has no option {option!r}; "
+                    f"it has {', '.join(self.known.options) or 'none'}"
                 )
         try:
-            self.strategy = kind(**quorum, **options)  # type: ignore[arg-type]
+            self.strategy = self.known.kind(**quorum, **options)  # type: ignore[arg-type]
         except (TypeError, ValueError) as error:
             reason = str(error).rpartition("() ")[2]
             raise FedgrowError(f"strategy {name}: {reason}; see the options of Flower's {name}") from None
@@ -90,13 +106,11 @@ class Rounds:
         A strategy that begins with the mean is given that, summed one reply after another in the participants' order and
         in float64; one that compares replies is given all of them.
         """
-        name = type(self.strategy).__name__
-        replies = (
-            [_as_reply(mean(sent))] if name in OF_THE_MEAN else [_as_reply(one) for one in sent.values()]
-        )
+        taken = [mean(sent)] if self.known.of_mean else sent.values()
+        replies = [_as_reply(one) for one in taken]
         arrays, _ = self.strategy.aggregate_train(server_round, replies)
         if arrays is None:
-            raise FedgrowError(f"round {server_round}: {name} made no aggregate of {len(sent)} replies")
+            raise FedgrowError(f"round {server_round}: {self.name} made no aggregate of {len(sent)} replies")
         found = to_record({name: array.numpy().astype(np.float32) for name, array in arrays.items()})
         for name, array in kept.items():
             found[name] = array
@@ -136,7 +150,7 @@ class Rounds:
 
 def answers_needed(name: str, options: Mapping[str, float | int]) -> int:
     """Return how many answers of a round a strategy needs to withstand as many malicious ones as its options say."""
-    times, more = NEEDED.get(name, (0, 1))
+    times, more = STRATEGIES[name].needed
     return times * int(options.get("num_malicious_nodes", 0)) + more
 
 

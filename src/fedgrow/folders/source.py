@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
@@ -36,6 +38,7 @@ class Small:
         tensors: its tensors.
         dtype: the type that most of them are stored in.
         name: its folder or hub id, for the model card.
+        hub_id: its hub id, if it came from there.
         folder: the local folder, if there is one.
         model: the loaded model, if that is what it is.
         streamed: whether its tensors are read from its files one by one.
@@ -46,6 +49,7 @@ class Small:
     tensors: Tensors
     dtype: torch.dtype
     name: str
+    hub_id: str | None = None
     folder: Path | None = None
     model: nn.Module | None = None
     streamed: bool = False
@@ -141,8 +145,9 @@ def small_model(model: nn.Module) -> Small:
     if reading.tied_head:
         config.tie_word_embeddings = True  # it may say otherwise
     dtype = _most_common((t.dtype, t.numel()) for t in state.values())
-    origin = getattr(config, "_name_or_path", "") or type(model).__name__
-    return Small(config, reading, InMemory(state), dtype, _shown(origin), model=model)
+    origin = getattr(config, "_name_or_path", "")
+    shown = _shown(origin or type(model).__name__)
+    return Small(config, reading, InMemory(state), dtype, shown, hub_id_of(origin), model=model)
 
 
 def open_small(name: str | Path) -> Small:
@@ -163,13 +168,14 @@ def open_small(name: str | Path) -> Small:
     matched = _matched(meta_model(config, head), inside)
     if matched is not None:
         reading, places = matched
-        return Small(config, reading, InFiles(places), dtype, shown, folder, streamed=True)
+        return Small(config, reading, InFiles(places), dtype, shown, hub_id_of(name), folder, streamed=True)
     model, made = load_model(folder, head)
     reading = read(model)
     _refuse_made_up(name, reading, made)
     kept = tuple(s for s in reading.specs if s.names(reading.shape)[0] not in made)
     state = {n: t.detach() for n, t in model.state_dict().items()}
-    return Small(config, replace(reading, specs=kept), InMemory(state, dtype), dtype, shown, folder)
+    tensors = InMemory(state, dtype)
+    return Small(config, replace(reading, specs=kept), tensors, dtype, shown, hub_id_of(name), folder)
 
 
 def head_named(family: Family, config: Any) -> str | None:
@@ -215,12 +221,21 @@ def _shown(name: str | Path) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else str(name)
 
 
+def hub_id_of(name: str | Path) -> str | None:
+    """Return a model's name if it is a hub id, None for what lies here or is none."""
+    try:
+        validate_repo_id(str(name))
+    except HFValidationError:
+        return None
+    return None if Path(name).exists() else str(name)
+
+
 def _local(name: str | Path) -> Path:
     """Return a folder, or the local copy of a hub id (fetched if need be)."""
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(str(name), allow_patterns=list(WANTED)))

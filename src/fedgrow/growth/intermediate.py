@@ -109,10 +109,10 @@ def _heads(
 
 
 def _check_rotary(small: Sequence[Shape]) -> None:
-    """Check that the same entries of every head turn: a part that turns never grows."""
+    """Check that every head has the same rotary dimensions: a rotary part never grows."""
     parts = {s.rotary if s.rotating != s.head_size else None for s in small}
     if len(parts) > 1:
         found = ", ".join(f"{s.rotating} of {s.head_size}" for s in small)
         raise ShapeError(
-            f"no common intermediate shape: entries of a head that turn are {found}; a part that turns keeps its size"
+            f"no common intermediate shape: rotary dimensions of a head are {found}; a rotary part keeps its size"
         )

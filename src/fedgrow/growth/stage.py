@@ -53,8 +53,8 @@ class Stage:
         turning = with_rotary(self.family, self.target.model_copy(update={"rotary": None}), source).rotary
         if self.target.rotary != turning:
             raise ShapeError(
-                f"rotary: where {source.rotary} of {source.head_size} entries of a head turn, {turning} of "
-                f"{self.target.head_size} do after growth, not {self.target.rotary}; leave it out of the target"
+                f"rotary: heads of {source.head_size} with {source.rotary} rotary dimensions become heads of "
+                f"{self.target.head_size} with {turning}, not {self.target.rotary}; leave it out of the target"
             )
         self.groups.check()
 

@@ -152,8 +152,8 @@ def unused(run: RunFolder) -> str:
     if rows == dealt:
         return ""
     return (
-        f"{rows - dealt:,} of {rows:,} rows of the plan's data went to nobody: all participants are named like a value of "
-        f"column {plan.partition.column!r}, and no one like theirs."
+        f"{rows - dealt:,} of {rows:,} rows of the plan's data are unused: their values of column "
+        f"{plan.partition.column!r} match no participant's name."
     )
 
 

@@ -76,6 +76,7 @@ class GrowthPlan:
         before, after = self.parameters
         return {
             "parent": self.small.name,
+            "base_model": self.small.hub_id,
             "family": stage.family.family,
             "head": self.small.reading.head,
             "method": {"name": initialiser.name, "source": initialiser.source},

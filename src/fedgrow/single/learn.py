@@ -20,7 +20,7 @@ from fedgrow.disk.atomic import write_folder, write_json
 from fedgrow.errors import FedgrowError
 from fedgrow.folders.companions import copy_companions
 from fedgrow.folders.place import RECEIPT, check_place
-from fedgrow.folders.source import head_named
+from fedgrow.folders.source import head_named, hub_id_of
 from fedgrow.growth.operators.base import Operator
 from fedgrow.growth.target import Target, complete
 from fedgrow.learners import Learner, Ligo, Tensors, WholeModel
@@ -244,7 +244,7 @@ class Learning:
         assert data is not None
         record = {
             "model": _public(self.model),
-            "base_model": None if Path(self.model).exists() else self.model,
+            "base_model": hub_id_of(self.model),
             "task": self.plan.task,
             "family": self.operator.stage.family.family,
             "small": _described(small, ligo.reading.shape),

@@ -1,4 +1,4 @@
-"""Every touch of Flower's private parts that a deployment needs; its test fails when they change (pinned: flwr 1.41).
+"""What a deployment touches of Flower's private parts; its test fails when they change (pinned: flwr 1.41).
 
 Flower would run, at a site and at the coordinator, the code that is submitted with a run. fedgrow does not: both sides
 take their tasks from Flower and carry them out with the fedgrow that is installed there; the bundle submitted with a

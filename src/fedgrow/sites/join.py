@@ -168,7 +168,7 @@ class Join:
         clock = told(ahead(self.settings.coordinator, Path(self.settings.certificate)))
         if clock is not None:
             self.tell(clock)
-        elif "305" in words or "not registered" in words.lower() or "UNAUTH" in words.upper():
+        elif "Exit Code: 305" in words or "not registered" in words.lower() or "UNAUTH" in words.upper():
             self.tell(
                 f"not admitted (yet): is this key registered at {self.settings.coordinator}?\n  {self.public_key}"
             )

@@ -99,7 +99,7 @@ class Limits:
             return
         if len(known) == SETS[kind]:
             raise Refused(
-                f"{kind}: round {server_round} was asked for before, with other arrays or others taken"
+                f"{kind}: round {server_round} was already answered for different arrays; a site answers a round only once"
             )
         if kind == GROW and sum(self._rounds().values()) >= self.allowed.rounds:
             raise Refused(f"limits.rounds: {self.allowed.rounds} rounds were taken part in")

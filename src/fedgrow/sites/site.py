@@ -151,7 +151,7 @@ class Site:
                 "another operator there; install the same, and join again"
             )
         if not re.fullmatch(NAME, name):
-            raise FedgrowError(f"the experiment's name {name[:80]!r} is none")
+            raise FedgrowError(f"{name[:80]!r} is not a valid name of an experiment")
         if digest_of(text) != digest:
             raise FedgrowError("the plan is not the one that its digest says")
         shown = read_shown(text)

@@ -90,8 +90,8 @@ def fit(
         groups = [g for g in groups if g.names]
     if not groups:
         raise FedgrowError(
-            f"there is nothing to train ({phase}): no head of its own, Local-LiGO fixed or left as it is, or no array "
-            "in turn; name another local_operator, schedule.kind or operator.turns"
+            f"nothing to train in phase {phase!r}: the model has no head of its own, and its operators are fixed, frozen or "
+            "not in turn; choose another local_operator.kind, schedule.kind or operator.turns"
         )
     for name in (n for g in groups for n in g.names):
         state[name].requires_grad_()
