@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from fedgrow.approaches.schedule import Parts, jointly, readying_steps, spread_steps
 from fedgrow.architectures import Family, Shape
 from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan, TrainingPlan
+from fedgrow.disk.atomic import read_tensors, write_tensors
 from fedgrow.learners.base import Learner, Tensors
 from fedgrow.participants.participant import Participant
 from fedgrow.runs.folder import RunFolder
@@ -153,9 +154,13 @@ class Federated(Approach):
     def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle before the first round what all have to know; written to the approach's folder."""
 
-    @abstractmethod
+    def begin_with(self, run: RunFolder, start: Tensors) -> None:
+        """Settle the shared tensors that the server begins with."""
+        write_tensors(run.approach(self.name) / "start.safetensors", start)
+
     def start(self, run: RunFolder) -> Tensors:
-        """Return the shared tensors that the server begins with."""
+        """Return the shared tensors that the server begins with: what was settled."""
+        return read_tensors(run.approach(self.name) / "start.safetensors")
 
     def shared(self, run: RunFolder, learner: Callable[[], Learner]) -> Tensors:
         """Return the shared tensors as one participant has them: their names, shapes and types are what may leave.

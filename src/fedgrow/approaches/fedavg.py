@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from fedgrow.approaches.base import Federated
 from fedgrow.config.plan import Plan
-from fedgrow.disk.atomic import read_json, read_tensors, write_json, write_tensors
+from fedgrow.disk.atomic import read_json, write_json
 from fedgrow.learners import WholeModel
 from fedgrow.learners.base import Learner, Tensors
 from fedgrow.learners.scratch import scratch
@@ -33,10 +33,9 @@ class FedAvg(Federated):
 
     def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle which tensors travel, and what they begin with."""
-        folder = run.approach(self.name)
         names = shared_names(sites)
-        write_json(folder / "shared.json", names)
-        write_tensors(folder / "start.safetensors", self.begin(sites, names))
+        write_json(run.approach(self.name) / "shared.json", names)
+        self.begin_with(run, self.begin(sites, names))
 
     def begin(self, sites: Sequence[Participant], names: Sequence[str]) -> Tensors:
         """Return what the shared tensors begin with."""
@@ -49,10 +48,6 @@ class FedAvg(Federated):
     def learner(self, site: Participant) -> Learner:
         """Return the participant's large model."""
         return self.model(site, read_json(site.run.approach(self.name) / "shared.json"))
-
-    def start(self, run: RunFolder) -> Tensors:
-        """Return what was settled."""
-        return read_tensors(run.approach(self.name) / "start.safetensors")
 
 
 def shared_names(sites: Sequence[Participant]) -> list[str]:

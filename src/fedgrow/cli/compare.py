@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED, step_bars, table_console
+from fedgrow.cli.progress import interruptible, plainly, step_bars, table_console
 from fedgrow.config.shipped import shipped_studies
 from fedgrow.errors import FedgrowError
 
@@ -108,13 +107,8 @@ def compare(
                         f"failed: {name}: {reason}", style="red", soft_wrap=True, markup=False
                     )
 
-            try:
+            with interruptible(plainly(console), "the same command goes on where it was stopped"):
                 failed = work.run(jobs or cores(), told)
-            except KeyboardInterrupt:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                progress.stop()
-                console.print("interrupted; the same command goes on where it was stopped")
-                sys.exit(INTERRUPTED)
     frame = gather(work)
     _, left = work.to_do()
     write_table(frame, folder)

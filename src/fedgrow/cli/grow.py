@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED
+from fedgrow.cli.progress import interruptible, plainly
 from fedgrow.errors import FedgrowError
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -92,20 +91,16 @@ def grow(
         console=console,
         disable=not console.is_terminal,
     )
-    try:
-        with progress:
-            task = progress.add_task("growing", total=plan.bytes)
-            report = write_grown(
-                plan,
-                out,
-                parity=mode,
-                max_shard_size=most,
-                overwrite=overwrite,
-                progress=lambda count: progress.advance(task, count),
-            )
-    except KeyboardInterrupt:
-        console.print("interrupted; nothing was written")
-        sys.exit(INTERRUPTED)
+    with interruptible(plainly(console), "nothing was written"), progress:
+        task = progress.add_task("growing", total=plan.bytes)
+        report = write_grown(
+            plan,
+            out,
+            parity=mode,
+            max_shard_size=most,
+            overwrite=overwrite,
+            progress=lambda count: progress.advance(task, count),
+        )
     _show(report, as_json)
 
 

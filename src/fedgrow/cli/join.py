@@ -1,6 +1,5 @@
 """``fedgrow join``: take part in a federation as a site."""
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED, interrupt_on_term
+from fedgrow.cli.progress import interrupt_on_term, interruptible, plainly
 
 if TYPE_CHECKING:
     from fedgrow.config.plan import Plan
@@ -46,7 +45,7 @@ def join(
     console = Console(stderr=True)
 
     def tell(text: str) -> None:
-        console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
+        plainly(console)(printable(text))
 
     if only_key:
         print(make_key(Path(settings.folder) / "private" / "key"))
@@ -71,11 +70,8 @@ def join(
     )
     interrupt_on_term()
     try:
-        one.carry_out()
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        tell(f"interrupted; go on with: fedgrow join {site}")
-        sys.exit(INTERRUPTED)
+        with interruptible(tell, f"go on with: fedgrow join {site}"):
+            one.carry_out()
     except Refused as error:
         tell(f"refused: {error}")
         sys.exit(REFUSED)

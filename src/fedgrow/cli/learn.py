@@ -1,8 +1,6 @@
 """``fedgrow learn``: train a growth operator for one model on local data, and save the grown model."""
 
 import json
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED, step_bars, table_console
+from fedgrow.cli.progress import interruptible, plainly, step_bars, table_console
 from fedgrow.errors import FedgrowError
 
 # Errors name the settings of plans; here they are options.
@@ -117,7 +115,7 @@ def learn(
         bars.update(parts[part], completed=step, note=f"loss {loss:.3f}")
 
     try:
-        with bars:
+        with interruptible(plainly(console), f"nothing was written to {out}"), bars:
             record = run(
                 model,
                 data=data,
@@ -145,10 +143,6 @@ def learn(
                 seed=seed,
                 progress=progress,
             )
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        console.print(f"interrupted; nothing was written to {out}", soft_wrap=True)
-        sys.exit(INTERRUPTED)
     except FedgrowError as error:
         raise FedgrowError(_as_options(str(error))) from error.__cause__
     if as_json:

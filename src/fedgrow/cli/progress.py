@@ -1,7 +1,11 @@
-"""What the long commands share: a bar with a note on stderr, and the exit code of an interruption."""
+"""What the long commands share: a bar with a note on stderr, and how they end at Ctrl-C."""
 
 import shutil
 import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +27,22 @@ def interrupt_on_term() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+@contextmanager
+def interruptible(tell: Callable[[str], None], then: str) -> Iterator[None]:
+    """Let Ctrl-C end a command with a word on what then, and its own exit code; a second Ctrl-C changes nothing more."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        tell(f"interrupted; {then}")
+        sys.exit(INTERRUPTED)
+
+
+def plainly(console: Console) -> Callable[[str], None]:
+    """Return what prints a text on a console as it is: no markup, no line broken."""
+    return partial(console.print, soft_wrap=True, markup=False, highlight=False)
 
 
 def step_bars(console: Console, *, as_json: bool) -> Progress:

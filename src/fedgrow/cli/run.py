@@ -1,8 +1,6 @@
 """What ``demo`` and ``simulate`` share: progress bars, the final table, JSON, and Ctrl-C."""
 
 import json
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
-from fedgrow.cli.progress import INTERRUPTED, step_bars, table_console
+from fedgrow.cli.progress import interruptible, plainly, step_bars, table_console
 from fedgrow.config.plan import Plan
 from fedgrow.disk.events import listen, stop_listening
 from fedgrow.federated.simulate import simulate
@@ -23,15 +21,11 @@ def run(plan: Plan | None, out: Path, *, engine: str, resume: bool, as_json: boo
     """Run a plan with progress on stderr, and print the results on stdout."""
     console = Console(stderr=True)
     progress = step_bars(console, as_json=as_json)
-    with progress:
+    again = f"go on with: fedgrow simulate --resume --out {out}"
+    with progress, interruptible(plainly(console), again):
         listen(out, Bars(progress, plan))
         try:
             summary = simulate(plan, out, engine=engine, resume=resume)
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            progress.stop()
-            console.print(f"interrupted; go on with: fedgrow simulate --resume --out {out}", soft_wrap=True)
-            sys.exit(INTERRUPTED)
         finally:
             stop_listening(out)
     if as_json:

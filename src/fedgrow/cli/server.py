@@ -1,7 +1,5 @@
 """``fedgrow server``: coordinate a federation between sites."""
 
-import signal
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import INTERRUPTED, interrupt_on_term, step_bars
+from fedgrow.cli.progress import interrupt_on_term, interruptible, plainly, step_bars
 from fedgrow.errors import FedgrowError
 
 
@@ -102,25 +100,19 @@ def server(
         return
     interrupt_on_term()
     progress = step_bars(console, as_json=False)
-    with progress:
+    tell = plainly(console)
+    with progress, interruptible(tell, f"go on with: fedgrow server --resume --out {path}"):
         bars = Bars(progress, at.plan)
 
         def told(event: dict[str, object]) -> None:
             bars(event)
             if event["event"] in ("waiting", "registered", "refused", "left out", "link lost"):
                 said = ", ".join(f"{k} {v}" for k, v in event.items() if k not in ("time", "event", "method"))
-                progress.console.print(
-                    f"{event['event']}: {said}", soft_wrap=True, markup=False, highlight=False
-                )
+                tell(f"{event['event']}: {said}")
 
         listen(path, told)
         try:
             Coordinator(at).carry_out()
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            progress.stop()
-            console.print(f"interrupted; go on with: fedgrow server --resume --out {path}", soft_wrap=True)
-            sys.exit(INTERRUPTED)
         finally:
             stop_listening(path)
     print(f"finished: {path}/operator, {path}/report.md")
