@@ -20,6 +20,6 @@ class ContractError(FedgrowError):
     """A message that holds something the plan's contract does not list; it is never sent."""
 
 
-def first_line(error: BaseException, most: int = 300) -> str:
-    """Return the first line of what an error says, at most so many characters of it; its kind, where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, at most 300 characters of it; its kind, where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

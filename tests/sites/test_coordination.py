@@ -6,8 +6,9 @@ import pytest
 
 from fedgrow.config.load import load_plan
 from fedgrow.errors import FedgrowError
+from fedgrow.runs.folder import digest_of
 from fedgrow.sites.certificates import make_certificates, make_key, read_public_key
-from fedgrow.sites.coordination import Coordination, digest_of, plan_text
+from fedgrow.sites.coordination import Coordination, plan_text
 from fedgrow.sites.status import status_of
 from tests.sites.making import write_all
 

@@ -162,7 +162,7 @@ def test_a_site_joins_once_at_a_time(near):
 def test_status_tells_a_coordinator_that_ended_without_a_word(near):
     one = near()
     assert status_of(one.at.run.path)["state"] == "not running"  # it was not begun
-    sites = {"ada": {"online": True, "since": None, "last_seen": None}}
+    sites = {"ada": {"online": True, "last_seen": None}}
     write_json(one.at.folder / "status.json", {"time": "", "state": "running", "sites": sites})
     with Lock(one.at.run.path):
         found = status_of(one.at.run.path)

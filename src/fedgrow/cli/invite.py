@@ -24,7 +24,8 @@ def invite(
 
     The server takes the key up at once, running or not.
     """
-    from fedgrow.sites.coordination import Coordination, digest_of
+    from fedgrow.runs.folder import digest_of
+    from fedgrow.sites.coordination import Coordination
 
     at = Coordination.open(out)
     file = Path(key)

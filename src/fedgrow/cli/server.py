@@ -68,7 +68,8 @@ def server(
     from fedgrow.cli.run import Bars
     from fedgrow.config.load import load_plan
     from fedgrow.disk.events import listen, stop_listening
-    from fedgrow.sites.coordination import Coordination, digest_of
+    from fedgrow.runs.folder import digest_of
+    from fedgrow.sites.coordination import Coordination
     from fedgrow.sites.coordinator import Coordinator
 
     if resume:

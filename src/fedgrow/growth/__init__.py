@@ -1,7 +1,8 @@
 """Growth of transformers: maps, operators, depth, and the pure function that applies them."""
 
 from fedgrow.growth.canonical import stack
-from fedgrow.growth.grow import Applied, grow
+from fedgrow.growth.composed import Applied
+from fedgrow.growth.grow import grow
 from fedgrow.growth.operators import OPERATORS, Operator
 from fedgrow.growth.stage import Stage
 

@@ -23,8 +23,6 @@ from fedgrow.growth.maps import Map, layered, tensors
 from fedgrow.growth.operators.base import Depth, Operator
 from fedgrow.growth.paths import Path, Paths, in_turn
 
-__all__ = ["OUTER", "Applied", "check_chain", "grow", "is_vocabulary_table"]
-
 
 def grow(
     reading: Reading,

@@ -26,10 +26,6 @@ class NotUp(FedgrowError):
     """A child that does not listen: not yet, or no more."""
 
 
-class Slow(NotUp):
-    """It runs, and does not listen yet."""
-
-
 class Ended(NotUp):
     """It ended before it listened."""
 
@@ -154,7 +150,7 @@ def wait_until_listening(child: Child, host: str, port: int, within: float) -> N
     """Wait until a child listens.
 
     Raises:
-        Slow: it did not listen in time.
+        NotUp: it did not listen in time.
         Ended: it ended; the text holds the end of its log.
     """
     end = time.monotonic() + within
@@ -162,7 +158,7 @@ def wait_until_listening(child: Child, host: str, port: int, within: float) -> N
         if not child.running():
             raise Ended(f"the process for {host}:{port} {child.how_it_ended()}")
         if time.monotonic() > end:
-            raise Slow(
+            raise NotUp(
                 f"the process for {host}:{port} did not listen within {within:.0f} s; see its log {child.log}"
             )
         time.sleep(0.1)

@@ -23,9 +23,6 @@ from fedgrow.sites.certificates import (
     write_private,
 )
 
-__all__ = ["NAME", "Coordination", "digest_of", "introducing", "plan_text"]
-
-
 CERTIFICATES = ("ca.crt", "server.crt", "server.key")
 HOSTS = ("127.0.0.1", "0.0.0.0")  # the coordinator itself calls 127.0.0.1
 SHOWN = "shown.json"

@@ -268,12 +268,11 @@ class Coordinator:
         if self.control is not None:
             with contextlib.suppress(*Failure):
                 for name, node in self.control.nodes().items():
-                    online = node.status == "online" and node.online_until > time()
-                    people[name] = {"online": online, "since": node.last_activated_at or None}
-                    if online:
+                    people[name] = node.status == "online" and node.online_until > time()
+                    if people[name]:
                         self.seen[name] = _now()
         sites = {
-            name: {"online": False, **people.get(name, {}), "last_seen": self.seen.get(name)}
+            name: {"online": people.get(name, False), "last_seen": self.seen.get(name)}
             for name in self.at.plan.names
         }
         state = self.run.state["state"]

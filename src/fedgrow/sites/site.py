@@ -17,7 +17,7 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 
 from fedgrow.approaches import FED_GROW
 from fedgrow.architectures import Shape
-from fedgrow.config.plan import Plan
+from fedgrow.config.plan import NAME, Plan
 from fedgrow.config.shown import read_shown
 from fedgrow.config.site import SitePlan
 from fedgrow.config.text import write_yaml
@@ -33,8 +33,7 @@ from fedgrow.federated.client_app import app as client_app
 from fedgrow.federated.member import Member, member_at
 from fedgrow.federated.resolve import metrics_of, resolve
 from fedgrow.learners.base import Tensors
-from fedgrow.runs.folder import RunFolder
-from fedgrow.sites.coordination import NAME, digest_of
+from fedgrow.runs.folder import RunFolder, digest_of
 from fedgrow.sites.flower import failed
 from fedgrow.sites.leaving import Leaving
 from fedgrow.sites.ledger import Ledger

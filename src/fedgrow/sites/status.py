@@ -18,7 +18,6 @@ class Seen(BaseModel):
     """What is known of a site just now."""
 
     online: bool = False
-    since: str | None = None
     last_seen: str | None = None
 
 

@@ -8,8 +8,6 @@ from fedgrow.growth.parity import Parity, compare
 from fedgrow.learners import Ligo
 from fedgrow.tasks.base import Codec, Encoded
 
-__all__ = ["Parity", "parity"]
-
 EXAMPLES = 32
 
 
