@@ -63,7 +63,7 @@ def test_the_server_averages_entry_by_entry(heard):
         for piece, (_, _, _, arrays, _) in zip(pieces, up, strict=True):
             assert all(not torch.equal(t, piece.cut.take(before, HEAD)[n]) for n, t in arrays.items())
     found = Checkpoints(run.approach(name)).last()
-    assert found.server_round == 2
+    assert found.record.round == 2
     assert all(torch.equal(torch.from_numpy(found.arrays[n]), t) for n, t in held.items())
 
 

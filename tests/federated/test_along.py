@@ -14,6 +14,6 @@ def test_the_same_figures_and_the_same_operator(tmp_path):
     files = [tmp_path / run / "operator" / "operator.safetensors" for run in ("apart", "along")]
     assert files[0].read_bytes() == files[1].read_bytes()
     records = [Checkpoints(tmp_path / run).rounds()[1:] for run in ("apart", "along")]
-    assert [r["metrics"] for r in records[0]] == [r["metrics"] for r in records[1]]
+    assert [r.metrics for r in records[0]] == [r.metrics for r in records[1]]
     events = [(RunFolder(tmp_path / run).path / "events.jsonl").read_text() for run in ("apart", "along")]
     assert [text.count('"step": "evaluate.grow"') for text in events] == [3, 1]

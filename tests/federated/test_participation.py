@@ -29,9 +29,9 @@ def test_only_those_train_and_all_are_evaluated(tmp_path):
     assert asked.count(("train.grow", 1)) == asked.count(("evaluate.grow", 3)) == 4
     plan = tiny_plan(schedule=SCHEDULE)
     for record in Checkpoints(tmp_path / "run").rounds()[1:]:
-        trained = [index for index, loss in enumerate(record["metrics"]["train_loss"]) if loss is not None]
-        assert trained == taking_part(plan, record["round"])
-        assert None not in record["metrics"]["accuracy"]
+        trained = [index for index, loss in enumerate(record.metrics["train_loss"]) if loss is not None]
+        assert trained == taking_part(plan, record.round)
+        assert None not in record.metrics["accuracy"]
     assert len(summary["participants"]) == 3
 
 

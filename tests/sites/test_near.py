@@ -185,4 +185,4 @@ def test_who_was_left_out_of_a_round_is_told_which_of_its_answers_was_taken_last
     told = {key: taken for key, taken in said.items() if key[1] == 3}
     assert told == {("ada", 3): 2, ("bob", 3): 2, ("cyd", 3): 1}
     rounds = Checkpoints(one.at.run.path).rounds()
-    assert [record["taken"] for record in rounds] == [[0, 0, 0], [1, 1, 1], [2, 2, 1], [3, 3, 3]]
+    assert [record.taken for record in rounds] == [[0, 0, 0], [1, 1, 1], [2, 2, 1], [3, 3, 3]]

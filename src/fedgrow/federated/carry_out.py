@@ -79,16 +79,16 @@ def _federated(run: RunFolder, approach: Federated) -> Outcome:
     end = {name: torch.from_numpy(array) for name, array in last.arrays.items()}
     sites = [member_at(str(run.path), i, approach.name) for i in range(len(run.plan.participants))]
     curves: list[list[Evaluated]] = [
-        [_of(record["metrics"], i, run.plan.metrics) for record in records] for i in range(len(sites))
+        [_of(record.metrics, i, run.plan.metrics) for record in records] for i in range(len(sites))
     ]
     ended = {
-        site.name: _ended(site, end, last.server_round, curve)
+        site.name: _ended(site, end, last.record.round, curve)
         for site, curve in zip(sites, curves, strict=True)
     }
     return Outcome(
         ended,
-        [int(record["bytes_up"]) for record in records],
-        [int(record["bytes_down"]) for record in records],
+        [record.bytes_up for record in records],
+        [record.bytes_down for record in records],
         sum(t.numel() for site in sites for t in site.shared_start.values()) // len(sites),
     )
 

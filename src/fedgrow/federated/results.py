@@ -19,7 +19,7 @@ def write_results(run: RunFolder) -> dict[str, Any]:
     """Gather what the run left on disk and write the operator, the report and the summary (last)."""
     last = Checkpoints(run.path).last()
     assert last is not None
-    write_operator(run.path / "operator", run.plan, last.arrays, last.server_round)
+    write_operator(run.path / "operator", run.plan, last.arrays, last.record.round)
     summary = summarise(run)
     write_text(run.path / "report.md", report(run, summary))
     write_json(run.path / "summary.json", summary)
@@ -53,14 +53,18 @@ def summarise(run: RunFolder) -> dict[str, Any]:
         "start": statistics([r["start"]["metrics"] for r in reports]),
         "grown": statistics([r["grown"]["metrics"] for r in reports]),
         "baselines": baselines,
-        "exchange": {"bytes_up": last.total_up, "bytes_down": last.total_down, "arrays": arrays},
+        "exchange": {
+            "bytes_up": last.record.total_up,
+            "bytes_down": last.record.total_down,
+            "arrays": arrays,
+        },
         "parameters": {
             "large": max(r["grown"]["parameters"] for r in reports),
             "global_operator": sum(t.numel() for t in global_operator(plan, run.family).initial().values()),
             "local_operator": max(_local_parameters(run, Shape(**r["small"]["shape"])) for r in reports),
             "private_trained": max(r["private_parameters"] for r in reports),
         },
-        "rounds": last.server_round,
+        "rounds": last.record.round,
         "seed": plan.seed,
     }
 

@@ -29,7 +29,7 @@ from fedgrow.exchange.contract import (
 )
 from fedgrow.exchange.meter import MeteredGrid
 from fedgrow.exchange.records import from_record, to_record
-from fedgrow.federated.checkpoint import Checkpoint, Checkpoints
+from fedgrow.federated.checkpoint import Checkpoint, Checkpoints, RoundRecord
 from fedgrow.federated.collect import Collector
 from fedgrow.federated.spool import Spool
 from fedgrow.federated.strategy import Aggregation, checked, metrics_of, readdress
@@ -113,16 +113,16 @@ class Federation:
         total = self.plan.schedule.rounds
         self._wait_for_nodes()
         last = self.checkpoints.last()
-        self._emit("started", rounds=total, from_round=last.server_round if last else 0)
+        self._emit("started", rounds=total, from_round=last.record.round if last else 0)
         if last is None:
             last = self._begin()
         else:
             self._check_arrays(last)
             self.aggregation.restore(last.strategy)
-            self.grid.up, self.grid.down = last.bytes_up, last.bytes_down
-            self.taken = list(last.taken)
-        while last.server_round < total:
-            last = self._round(last.server_round + 1, to_record(last.arrays))
+            self.grid.up, self.grid.down = last.record.bytes_up, last.record.bytes_down
+            self.taken = list(last.record.taken)
+        while last.record.round < total:
+            last = self._round(last.record.round + 1, to_record(last.arrays))
 
     def _check_arrays(self, last: Checkpoint) -> None:
         """Refuse to go on with arrays that this fedgrow does not make of the plan."""
@@ -141,9 +141,10 @@ class Federation:
         """Have everyone's grown model saved, unless that is done."""
         last, keeps = self.checkpoints.last(), self.run_folder.state.get("models", True)
         assert last is not None
-        if self.approach is FED_GROW and keeps and last.total_up is None:
-            self._ask(SAVE, last.server_round, to_record(last.arrays))
-            self.checkpoints.write(replace(last, total_up=self.grid.up, total_down=self.grid.down))
+        if self.approach is FED_GROW and keeps and last.record.total_up is None:
+            self._ask(SAVE, last.record.round, to_record(last.arrays))
+            totals = {"total_up": self.grid.up, "total_down": self.grid.down}
+            self.checkpoints.write(replace(last, record=last.record.model_copy(update=totals)))
             self._emit("saved")
 
     def _begin(self) -> Checkpoint:
@@ -264,15 +265,14 @@ class Federation:
         self, server_round: int, arrays: ArrayRecord, metrics: dict[str, list[float | None]]
     ) -> Checkpoint:
         values = {name: array.numpy() for name, array in arrays.items()}
-        checkpoint = Checkpoint(
-            server_round,
-            values,
-            metrics,
-            list(self.taken),
-            self.grid.up,
-            self.grid.down,
-            strategy=self.aggregation.state(),
+        record = RoundRecord(
+            round=server_round,
+            metrics=metrics,
+            taken=self.taken,
+            bytes_up=self.grid.up,
+            bytes_down=self.grid.down,
         )
+        checkpoint = Checkpoint(record, values, self.aggregation.state())
         self.checkpoints.write(checkpoint)
         self._emit(
             "round", round=server_round, metrics=metrics, bytes_up=self.grid.up, bytes_down=self.grid.down

@@ -102,7 +102,7 @@ class Coordinator:
 
     def _round(self) -> int:
         last = Checkpoints(self.run.path).last()
-        return last.server_round if last else -1
+        return last.record.round if last else -1
 
     @contextlib.contextmanager
     def _link(self) -> Iterator[None]:
@@ -216,7 +216,7 @@ class Coordinator:
 
         introduction = Introduction(federation.grid, self.at.plan, content, sites.nodes, tell)
         last = federation.checkpoints.last()
-        if last is None or last.total_up is None:  # else nothing is left to ask: nobody is waited for
+        if last is None or last.record.total_up is None:  # else nothing is left to ask: nobody is waited for
             tell("asked", step=PLAN, participants=len(self.nodes))
             answers = federation.collect(introduction.messages(sites.nodes))
             introduction.known |= {sites.nodes[int(metrics_of(a)[PARTICIPANT])] for a in answers}  # type: ignore[arg-type]
@@ -243,7 +243,7 @@ class Coordinator:
     def _write_results(self) -> None:
         last = Checkpoints(self.run.path).last()
         assert last is not None
-        write_operator(self.run.path / "operator", self.at.plan, last.arrays, last.server_round)
+        write_operator(self.run.path / "operator", self.at.plan, last.arrays, last.record.round)
         write_text(self.run.path / "report.md", report(status_of(self.run.path), self.at.plan))
 
     def _alive(self) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from fedgrow.disk.atomic import read_record
 from fedgrow.disk.lock import held
-from fedgrow.federated.checkpoint import Checkpoints
+from fedgrow.federated.checkpoint import Checkpoints, RoundRecord
 from fedgrow.sites.coordination import Coordination
 
 
@@ -37,16 +37,13 @@ def status_of(path: Path) -> dict[str, Any]:
     """
     at = Coordination.open(path)
     plan, rounds = at.plan, Checkpoints(at.run.path).rounds()
-    none: dict[str, Any] = {"round": 0, "metrics": {}, "bytes_up": 0, "bytes_down": 0}
-    last = rounds[-1] if rounds else none
+    last = rounds[-1] if rounds else RoundRecord(round=0, metrics={}, taken=[], bytes_up=0, bytes_down=0)
     state = at.run.state["state"]
     if state == "running" and held(at.run.path) is False:
         state = "not running"  # it ended without a word, or was not begun
     file = at.folder / "status.json"
     live = read_record(file, Live).sites if file.is_file() else {}
-    shown = next(
-        (r["metrics"] for r in reversed(rounds) if set(r["metrics"]) > {"train_loss"}), last["metrics"]
-    )
+    shown = next((r.metrics for r in reversed(rounds) if set(r.metrics) > {"train_loss"}), last.metrics)
     told = _counted(at.run.path / "events.jsonl")
     keys = at.keys()
     sites = {}
@@ -64,10 +61,10 @@ def status_of(path: Path) -> dict[str, Any]:
     return {
         "experiment": at.experiment,
         "state": state,
-        "round": last["round"],
+        "round": last.round,
         "rounds": plan.schedule.rounds,
-        "bytes_up": last["bytes_up"],
-        "bytes_down": last["bytes_down"],
+        "bytes_up": last.bytes_up,
+        "bytes_down": last.bytes_down,
         "metrics": list(shown),
         "sites": sites,
     }
