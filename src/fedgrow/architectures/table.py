@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from fedgrow.architectures.shape import Shape
 Part = Literal["body", "pooler", "head"]
 DepthAxis = Literal["layers", "decoder_layers"]
 SizeAxis = Literal["layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn"]
+SIZE_AXES: tuple[SizeAxis, ...] = get_args(SizeAxis)
 Frozen = ConfigDict(frozen=True, extra="forbid")
 
 

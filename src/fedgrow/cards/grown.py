@@ -4,9 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fedgrow.architectures.table import SIZE_AXES
 from fedgrow.markdown import table
-
-SIZES = ("layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn")
 
 
 def grown_card(report: Mapping[str, Any]) -> str:
@@ -16,7 +15,7 @@ def grown_card(report: Mapping[str, Any]) -> str:
     rows = [["", "small model", "grown model"]]
     rows += [
         [name.replace("_", " "), str(small[name]), str(grown[name])]
-        for name in SIZES
+        for name in SIZE_AXES
         if small[name] is not None
     ]
     rows.append(["parameters", f"{report['parameters']['small']:,}", f"{report['parameters']['grown']:,}"])

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from fedgrow.growth.stream import Planned
 
-TYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+STORED_AS = {dtype: name for name, dtype in STORED.items()}
 
 
 def shards(plans: Sequence[Planned], most: int) -> list[list[Planned]]:
@@ -72,7 +73,7 @@ def _write_file(
     start = 0
     for plan in group:
         header[plan.name] = {
-            "dtype": TYPES[plan.dtype],
+            "dtype": STORED_AS[plan.dtype],
             "shape": list(plan.size),
             "data_offsets": [start, start + plan.bytes],
         }

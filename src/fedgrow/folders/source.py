@@ -21,11 +21,11 @@ from fedgrow.architectures.models import load_config, load_model, meta_model, na
 from fedgrow.architectures.reader import class_name, read_tensors, unknown_head
 from fedgrow.errors import ArchitectureError, FedgrowError, first_line
 from fedgrow.folders.companions import COMPANIONS
+from fedgrow.folders.shards import STORED
 from fedgrow.growth.stream import Tensors
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 WANTED = ("config.json", INDEX, SINGLE, "model-*-of-*.safetensors", *COMPANIONS)
-TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -274,12 +274,12 @@ def _inside(folder: Path) -> dict[str, Place]:
 
 
 def _type(folder: Path, name: str, dtype: str) -> torch.dtype:
-    if dtype in TYPES:
-        return TYPES[dtype]
+    if dtype in STORED:
+        return STORED[dtype]
     if dtype.startswith(("I", "U", "BOOL")):
         return torch.int64  # buffers such as position ids, which are never grown
     raise FedgrowError(
-        f"model {str(folder)!r}: tensor {name} is stored as {dtype}; growth needs one of {', '.join(TYPES)}"
+        f"model {str(folder)!r}: tensor {name} is stored as {dtype}; growth needs one of {', '.join(STORED)}"
     )
 
 

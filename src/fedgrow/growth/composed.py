@@ -9,8 +9,9 @@ from torch import Tensor
 
 from fedgrow.architectures import Reading
 from fedgrow.architectures.axes import STRUCTURAL_AXES, axis_size, parts
+from fedgrow.growth.depth import Depth
 from fedgrow.growth.maps import Blocks, Interleaved, Map, compose
-from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator, Residual
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, Residual
 
 OUTER = "outer"
 

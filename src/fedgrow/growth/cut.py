@@ -16,11 +16,12 @@ from torch import Tensor
 from fedgrow.architectures import Family, Shape
 from fedgrow.architectures.axes import axis_size, grows, parts
 from fedgrow.architectures.configuration import check_shape
+from fedgrow.architectures.table import SIZE_AXES
 from fedgrow.errors import ShapeError
 from fedgrow.growth.heads import entries
 from fedgrow.growth.stage import Stage
 
-AXES = ("layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn", "rotary")
+AXES = (*SIZE_AXES, "rotary")
 Places = tuple[Tensor | None, ...]  # entries of the large tensor, per dimension; None: all
 
 

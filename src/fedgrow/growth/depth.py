@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DepthStart:
-    """Depth of one block tensor: ``W'_i = sum_j mix[i, j] W_j + constant[i]``."""
+class Depth:
+    """Depth of one block tensor: ``W'_i = sum_j mix[i, j] W_j + constant[i]`` (the constant: gains of norms only)."""
 
     mix: Float[Tensor, "large_layers small_layers"]
-    constant: Float[Tensor, " large_layers"] | None
+    constant: Float[Tensor, " large_layers"] | None = None
 
 
 def source_layers(small: int, large: int) -> list[int]:
@@ -33,12 +33,12 @@ def labels_of(axes: Sequence[str]) -> set[str]:
     return {part for label in axes for part in parts(label)}
 
 
-def copied_layers(family: Family, block: Block, sources: Sequence[int], small: int) -> dict[str, DepthStart]:
+def copied_layers(family: Family, block: Block, sources: Sequence[int], small: int) -> dict[str, Depth]:
     """Return a depth at which every large layer is a copy of its source, for every tensor of a stack."""
     mix = torch.zeros(len(sources), small, dtype=torch.float64)
     mix[torch.arange(len(sources)), torch.tensor(sources)] = 1.0
     return {
-        family.key(block, name): DepthStart(
+        family.key(block, name): Depth(
             mix.clone(),
             torch.zeros(len(sources), dtype=torch.float64) if "norm.gain" in labels_of(axes) else None,
         )
@@ -46,7 +46,7 @@ def copied_layers(family: Family, block: Block, sources: Sequence[int], small: i
     }
 
 
-def silent_new_layers(family: Family, block: Block, small: int, large: int) -> dict[str, DepthStart]:
+def silent_new_layers(family: Family, block: Block, small: int, large: int) -> dict[str, Depth]:
     """Return the function-preserving depth of every tensor of a stack.
 
     New blocks write nothing into the stream (output projections and their biases start at zero). Under
@@ -72,18 +72,18 @@ def silent_new_layers(family: Family, block: Block, small: int, large: int) -> d
     return starts
 
 
-def silent_depth(stage: "Stage") -> dict[str, DepthStart]:
+def silent_depth(stage: "Stage") -> dict[str, Depth]:
     """Return the function-preserving depth of every block tensor: new blocks write nothing into the stream."""
-    starts: dict[str, DepthStart] = {}
+    starts: dict[str, Depth] = {}
     for block in stage.family.blocks:
         small, large = block.layers(stage.source), block.layers(stage.target)
         starts |= silent_new_layers(stage.family, block, small, large)
     return starts
 
 
-def copied_depth(stage: "Stage", order: Callable[[int, int], list[int]]) -> dict[str, DepthStart]:
+def copied_depth(stage: "Stage", order: Callable[[int, int], list[int]]) -> dict[str, Depth]:
     """Return a depth at which every large layer is a copy of the small one that ``order(small, large)`` names."""
-    starts: dict[str, DepthStart] = {}
+    starts: dict[str, Depth] = {}
     for block in stage.family.blocks:
         small, large = block.layers(stage.source), block.layers(stage.target)
         starts |= copied_layers(stage.family, block, order(small, large), small)

@@ -18,9 +18,10 @@ from fedgrow.errors import ShapeError
 from fedgrow.growth.canonical import stored
 from fedgrow.growth.composed import OUTER, Applied, Composed, vectors
 from fedgrow.growth.cost import MIX, Side, Weight, cheapest_order
+from fedgrow.growth.depth import Depth
 from fedgrow.growth.factors import factor
 from fedgrow.growth.maps import Map, layered, tensors
-from fedgrow.growth.operators.base import Depth, Operator
+from fedgrow.growth.operators.base import Operator
 from fedgrow.growth.paths import Path, Paths, in_turn
 
 

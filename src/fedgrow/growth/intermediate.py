@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from fedgrow.architectures import Family, Shape
 from fedgrow.architectures.configuration import possible_ffn, with_rotary
+from fedgrow.architectures.table import SIZE_AXES
 from fedgrow.errors import ShapeError
 from fedgrow.growth.stage import Stage
 
-AXES = ("layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn")
 WIDEST = 1 << 16
 
 
@@ -30,7 +30,7 @@ def smallest_intermediate(
         ShapeError: there is none; the text says what stands in the way.
     """
     small = [with_rotary(family, shape, shape) for shape in small]
-    least = {axis: max(getattr(s, axis) or 0 for s in small) for axis in AXES}
+    least: dict[str, int] = {axis: max(getattr(s, axis) or 0 for s in small) for axis in SIZE_AXES}
     _check_rotary(small)
     if large is not None:
         large = with_rotary(family, large, small[0])

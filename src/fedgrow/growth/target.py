@@ -7,10 +7,10 @@ from numbers import Integral
 from fedgrow.architectures import Family, Shape
 from fedgrow.architectures.configuration import scaled_ffn
 from fedgrow.architectures.shape import A_SIZE, LARGEST
+from fedgrow.architectures.table import SIZE_AXES
 from fedgrow.errors import ShapeError
 from fedgrow.growth.heads import Groups, nearest_kv_heads
 
-SIZES = ("layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn")
 Target = Shape | Mapping[str, int] | str
 
 
@@ -61,7 +61,7 @@ def _named(family: Family, target: object) -> dict[str, int]:
         raise ShapeError(
             f"target: {target!r} names no sizes; give a shape, or sizes by name, such as layers=12,width=768"
         )
-    possible = [name for name in SIZES if name in family.config or name == "head_size"]
+    possible = [name for name in SIZE_AXES if name in family.config or name == "head_size"]
     unknown = [name for name in sizes if name not in possible]
     if unknown or not sizes:
         found = f"{unknown[0]!r} is no size of {family.family}" if unknown else "no size is named"

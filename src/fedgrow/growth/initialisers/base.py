@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Bool
 from torch import Tensor
 
-from fedgrow.growth.depth import DepthStart, deepens
+from fedgrow.growth.depth import Depth, deepens
 from fedgrow.growth.maps import Map
 from fedgrow.growth.stage import Stage
 
@@ -59,7 +59,7 @@ class Initialiser(ABC):
         """Return the starting map of an axis, such as ``stream.out``; the same at every site for the same seed."""
 
     @abstractmethod
-    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+    def depth(self, stage: Stage) -> dict[str, Depth]:
         """Return the starting depth of every block tensor, by its key."""
 
     def declared(self, stage: Stage) -> Exactness:

@@ -1,6 +1,6 @@
 """Exact: the small model's function is kept wherever that is possible, and symmetry is broken where it is free."""
 
-from fedgrow.growth.depth import DepthStart, silent_depth
+from fedgrow.growth.depth import Depth, silent_depth
 from fedgrow.growth.initialisers import width
 from fedgrow.growth.initialisers.base import Initialiser, Start
 from fedgrow.growth.stage import Stage
@@ -16,6 +16,6 @@ class Exact(Initialiser):
         """Keep the function."""
         return width.exact(stage, axis)
 
-    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+    def depth(self, stage: Stage) -> dict[str, Depth]:
         """Let new blocks write nothing."""
         return silent_depth(stage)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from fedgrow.growth.depth import DepthStart, copied_depth, deepens, stacked_layers
+from fedgrow.growth.depth import Depth, copied_depth, deepens, stacked_layers
 from fedgrow.growth.initialisers import width
 from fedgrow.growth.initialisers.base import Exactness, Start
 from fedgrow.growth.initialisers.net2net import Net2Net
@@ -29,7 +29,7 @@ class FPI(Net2Net):
             return replace(start, free=torch.zeros_like(start.free))
         return super().width(stage, axis, seed)
 
-    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+    def depth(self, stage: Stage) -> dict[str, Depth]:
         """Stack copies."""
         return copied_depth(stage, stacked_layers)
 

@@ -1,6 +1,6 @@
 """Interpolation: every layer repeated in its place; width as under ``exact``."""
 
-from fedgrow.growth.depth import DepthStart, copied_depth, source_layers
+from fedgrow.growth.depth import Depth, copied_depth, source_layers
 from fedgrow.growth.initialisers.stack import Stack
 from fedgrow.growth.stage import Stage
 
@@ -15,6 +15,6 @@ class Interpolate(Stack):
         """Per-layer settings follow their layer."""
         return stage
 
-    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+    def depth(self, stage: Stage) -> dict[str, Depth]:
         """Repeat every layer in place."""
         return copied_depth(stage, source_layers)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fedgrow.growth.depth import DepthStart, copied_depth, deepens, stacked_layers
+from fedgrow.growth.depth import Depth, copied_depth, deepens, stacked_layers
 from fedgrow.growth.initialisers.base import Exactness
 from fedgrow.growth.initialisers.exact import Exact
 from fedgrow.growth.stage import Stage
@@ -18,7 +18,7 @@ class Stack(Exact):
         """Stack the entries of per-layer settings too."""
         return replace(stage, stacked=True)
 
-    def depth(self, stage: Stage) -> dict[str, DepthStart]:
+    def depth(self, stage: Stage) -> dict[str, Depth]:
         """Stack copies."""
         return copied_depth(stage, stacked_layers)
 

@@ -1,6 +1,6 @@
 """Growth operators, one kind per file; add a kind by adding a file and a line here."""
 
-from fedgrow.growth.operators.base import Depth, Maps, Operator
+from fedgrow.growth.operators.base import Maps, Operator
 from fedgrow.growth.operators.dense import Dense
 from fedgrow.growth.operators.fixed import Fixed
 from fedgrow.growth.operators.low_rank import LowRankOperator
@@ -11,4 +11,4 @@ OPERATORS: dict[str, type[Operator]] = {
     operator.kind: operator for operator in (Dense, Tied, Partial, LowRankOperator, Fixed)
 }
 
-__all__ = ["OPERATORS", "Depth", "Maps", "Operator"]
+__all__ = ["OPERATORS", "Maps", "Operator"]

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from fedgrow.architectures import Family
 from fedgrow.architectures.axes import BODY_AXES, axis_size, parts
 from fedgrow.errors import FedgrowError
-from fedgrow.growth.depth import labels_of
+from fedgrow.growth.depth import Depth, labels_of
 from fedgrow.growth.initialisers import INITIALISERS, Start
 from fedgrow.growth.maps import Map, NextLayer, Selection, lengthwise
 from fedgrow.growth.stage import Stage
@@ -51,14 +51,6 @@ def _plain(m: Map) -> Map:
         return m.base
     base = getattr(m, "base", None)
     return replace(m, base=base.base) if isinstance(base, NextLayer) else m  # type: ignore[type-var]
-
-
-@dataclass(frozen=True)
-class Depth:
-    """Depth of one block tensor: how much of every source layer, and a constant (gains of norms only)."""
-
-    mix: Float[Tensor, "large_layers small_layers"]
-    constant: Float[Tensor, " large_layers"] | None = None
 
 
 @dataclass(frozen=True)

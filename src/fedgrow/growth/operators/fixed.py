@@ -3,7 +3,8 @@
 import torch
 from torch import Generator, Tensor
 
-from fedgrow.growth.operators.base import Arrays, Depth, Maps, Operator, Sizes
+from fedgrow.growth.depth import Depth
+from fedgrow.growth.operators.base import Arrays, Maps, Operator, Sizes
 
 
 class Fixed(Operator):
@@ -35,10 +36,7 @@ class Fixed(Operator):
 
     def depth(self, arrays: Arrays) -> dict[str, Depth]:
         """Return the initialiser's depth."""
-        return {
-            name: Depth(start.mix, start.constant)
-            for name, start in self.initialiser.depth(self.stage).items()
-        }
+        return self.initialiser.depth(self.stage)
 
     def width_learning_rate(self) -> float:
         """Return that of the residual: there are no maps to learn."""
