@@ -94,7 +94,11 @@ def one_seed(args: argparse.Namespace, seed: int) -> tuple[float, pd.DataFrame, 
     failed = work.run(args.jobs, lambda *_: None)
     if failed:
         raise SystemExit(f"failed: {failed}")
-    return summary["grown"]["metrics_mean"][task.metrics[0]], gather(work), task.higher_is_better
+    return (
+        summary["grown"]["metrics_mean"][task.metrics[0]],
+        gather(work),
+        task.higher_is_better(task.metrics[0]),
+    )
 
 
 def steps_to(target: float, line: Any, steps: int, higher: bool) -> int | None:

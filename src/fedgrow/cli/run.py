@@ -75,11 +75,11 @@ def show(summary: dict[str, Any], out: Path) -> None:
     task = TASKS[summary["task"]]
     metric = task.metrics[0]
     lines = [
-        *table(method_rows(summary, task.metrics, task.higher_is_better)),
+        *table(method_rows(summary, task.metrics, task.higher_is_better(metric))),
         "",
         *table(participant_rows(summary, metric)),
         "",
-        verdict(summary, metric, task.higher_is_better),
+        verdict(summary, metric, task.higher_is_better(metric)),
     ]
     console = table_console()
     console.print(Markdown("\n".join(lines)))

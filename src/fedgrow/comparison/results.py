@@ -71,15 +71,14 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "participants_count": len(ended),
         "rounds": plan.schedule.rounds,
         "metric": metric,
-        "higher_is_better": task.higher_is_better,
+        "higher_is_better": task.higher_is_better(metric),
     }
     for name in sorted({n for e in ended for n in e.metrics}):
         values = np.array([e.metrics[name] for e in ended])
-        higher = task.higher_is_better if name == metric else name not in ("loss", "perplexity")
         found |= {
             f"{name}_mean": float(values.mean()),
             f"{name}_sd": float(values.std()),
-            f"{name}_worst": float(values.min() if higher else values.max()),
+            f"{name}_worst": float(values.min() if task.higher_is_better(name) else values.max()),
         }
     readied = APPROACHES[experiment.approach].readied(plan)
     return found | {

@@ -25,7 +25,8 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
     """Return the report of a finished run as Markdown."""
     plan = run.plan
     task = TASKS[plan.task]
-    metric, better = task.metrics[0], "higher" if task.higher_is_better else "lower"
+    metric = task.metrics[0]
+    better = "higher" if task.higher_is_better(metric) else "lower"
     lines = [
         f"# {plan.name}",
         "",
@@ -39,9 +40,9 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
         "",
         "## Methods",
         "",
-        *table(method_rows(summary, task.metrics, task.higher_is_better)),
+        *table(method_rows(summary, task.metrics, task.higher_is_better(metric))),
         "",
-        verdict(summary, metric, task.higher_is_better),
+        verdict(summary, metric, task.higher_is_better(metric)),
         "",
         budget(plan),
         "",

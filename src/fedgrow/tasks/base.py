@@ -103,8 +103,12 @@ class Task(ABC):
     name: ClassVar[str]
     form: ClassVar[Form]
     metrics: ClassVar[tuple[str, ...]]
-    higher_is_better: ClassVar[bool] = True
+    lower_is_better: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
     reads_text: ClassVar[bool] = True
+
+    def higher_is_better(self, metric: str) -> bool:
+        """Whether more of a metric is better."""
+        return metric not in self.lower_is_better
 
     @abstractmethod
     def codec(self, given: Given) -> Codec:

@@ -25,7 +25,6 @@ class CausalLanguageModelling(Task):
     name = "causal-language-modelling"
     form = Texts()
     metrics = ("perplexity",)
-    higher_is_better = False
 
     def codec(self, given: Given) -> Codec:
         """Tokenize with the participant's own tokenizer, into blocks of the plan's longest length."""

@@ -31,7 +31,6 @@ class MaskedLanguageModelling(Task):
     name = "masked-language-modelling"
     form = Texts()
     metrics = ("perplexity", "accuracy")
-    higher_is_better = False
 
     def codec(self, given: Given) -> Codec:
         """Tokenize with the participant's own tokenizer, into blocks of the plan's longest length.
