@@ -3,7 +3,7 @@ from pathlib import Path
 
 from fedgrow.comparison.experiments import experiments, settings
 from fedgrow.config.load import load_study, plan_paths
-from tests.cli.running import refused
+from tests.cli.running import plan_file, refused
 from tests.comparison.studies import METHODS, study
 from tests.e2e.test_shipped_plans import tiny_bert
 
@@ -57,6 +57,10 @@ def test_another_folder_is_left_alone(tmp_path, run):
         run("compare", tmp_path / "study.yaml", "--out", tmp_path / "new", "--report"), "there is no study in"
     )
     assert not (tmp_path / "new").exists()
+
+
+def test_a_plan_is_named_as_one(tmp_path, run):
+    refused(run("compare", plan_file(tmp_path)), "it is a plan", "fedgrow simulate")
 
 
 def test_a_dry_run_looks_at_the_data(tmp_path, run):

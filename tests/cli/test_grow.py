@@ -29,7 +29,7 @@ def test_what_it_says(run, small, tmp_path):
     words = [
         "llama, head: causal-language-modelling",
         shapes,
-        "exact: exact",
+        "method exact function exact weights",
         "outputs differ by at most",
         "large",
     ]
@@ -45,6 +45,16 @@ def test_a_dry_run_writes_nothing(run, small, tmp_path):
     assert plan["declared"] == "exact"
     assert plan["bytes"] == 4 * plan["parameters"]["grown"]
     assert [p.name for p in tmp_path.iterdir()] == ["small"]
+
+
+@pytest.mark.parametrize(("width", "choices"), [(12, "width=16"), (28, "width=24 or width=32")])
+def test_a_width_that_does_not_keep_the_function_is_told_with_one_that_does(run, tmp_path, width, choices):
+    folder = saved(tmp_path / "bert", "bert", "masked-language-modelling")
+    said = run("grow", folder, "--to", f"width={width},heads={width // 4}", "--dry-run").words
+    assert f"function approximate; a bert keeps it at a multiple of the width 8, such as {choices} " in said
+    for size in choices.replace("width=", "").split(" or "):
+        kept = run("grow", folder, "--to", f"width={size},heads={int(size) // 4}", "--dry-run").words
+        assert "function exact" in kept
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedgrow.architectures import families
+from fedgrow.architectures import Shape, families
+from fedgrow.config.text import read_yaml
 from fedgrow.federated.resolve import resolve
 from fedgrow.growth.exactness import cells
 from tests.architectures.folders import edit_config, edit_tensors, folder
@@ -57,6 +58,8 @@ def pair(folder_: Path, name: str = "bert") -> tuple[Path, Path]:
 def test_several_models_have_a_common_shape(run, tmp_path):
     outcome = run("inspect", *pair(tmp_path))
     assert "Smallest common intermediate shape: 2x24 2 heads of 12 ffn 12" in outcome.words
+    line = next(line for line in outcome.stdout.splitlines() if line.startswith("intermediate: "))
+    assert str(Shape(**read_yaml(line)["intermediate"])) == "2x24 2 heads of 12 ffn 12"
 
 
 def test_under_pre_norm_the_widest_is_enough(run, tmp_path):
@@ -138,6 +141,10 @@ def test_two_families_are_refused(run, tmp_path):
     for name in ("bert", "vit"):
         folder(tmp_path / name, name)
     refused(run("inspect", tmp_path / "bert", tmp_path / "vit"), "several families (bert, vit)")
+
+
+def test_a_path_that_is_no_hub_id_is_a_folder_that_is_not_there(run, tmp_path):
+    refused(run("inspect", tmp_path / "gone"), "there is no such folder")
 
 
 @pytest.mark.parametrize("config", [None, "{", "{}", "[]"])

@@ -40,6 +40,40 @@ def test_by_default_it_goes_into_runs_under_its_name_and_time(run, tmp_path, mon
     assert made.name.startswith("tiny-")
 
 
+def test_a_dry_run_says_what_would_be_run_and_writes_nothing(run, tmp_path):
+    plan, before = plan_file(tmp_path), sorted(tmp_path.iterdir())
+    asked = ("simulate", plan, "--out", tmp_path / "run", "--baselines", "small", "--dry-run")
+    said, told = run(*asked), json.loads(run(*asked, "--json").stdout)
+    assert sorted(tmp_path.iterdir()) == before
+    run("simulate", plan, "--out", tmp_path / "run", "--baselines", "small")
+    did = json.loads((tmp_path / "run" / "summary.json").read_text())
+    shards = json.loads((tmp_path / "run" / "partition.json").read_text())["shards"]
+    assert {name: one["examples"] for name, one in told["participants"].items()} == {
+        name: len(rows) for name, rows in shards.items()
+    }
+    assert told["sent"]["parameters"] == did["parameters"]["global_operator"]
+    assert told["sent"]["arrays"] == len(did["exchange"]["arrays"])
+    assert (told["rounds"], told["baselines"]) == (1, ["small"])
+    for words in ("ada", told["large"], told["intermediate"], f"{told['sent']['bytes']:,} bytes"):
+        assert words in said.words
+
+
+@pytest.mark.parametrize(
+    "settings", [["data.label=species"], ["large.width=8"], ["partition.min_examples=500"]]
+)
+def test_a_dry_run_refuses_what_a_run_would(run, tmp_path, settings):
+    changes = [part for setting in settings for part in ("--set", setting)]
+    for way in ([], ["--dry-run"]):
+        refused(run("simulate", plan_file(tmp_path), "--out", tmp_path / "run", *changes, *way))
+    refused(run("simulate", "--resume", "--out", tmp_path / "run", "--dry-run"), "leave --resume out")
+
+
+def test_a_study_is_named_as_one(run, tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text("plan: digits\nmethods: {together: {}}")
+    refused(run("simulate", study), "it is a study", "fedgrow compare")
+
+
 # refused before the run starts: there is no folder
 
 BEFORE = {

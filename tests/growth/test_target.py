@@ -68,6 +68,7 @@ def test_a_whole_shape_is_taken_as_it_is():
         ("bert", BERT, "width=-3", "'width=-3' is no size"),
         ("bert", BERT, "depth=3", "'depth' is no size of bert; possible: layers, width, heads, head_size, ffn"),
         ("bert", BERT, "kv_heads=1", "'kv_heads' is no size of bert"),
+        ("bert", BERT, "hidden_size=256", r"'hidden_size' is no size of bert \(it is called width here\)"),
         ("bert", BERT, "decoder_layers=1", "'decoder_layers' is no size of bert"),
         ("bert", BERT, "", "no size is named"),
         ("bert", BERT, "layers=3,layers=4", "layers is named twice"),

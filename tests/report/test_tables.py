@@ -64,7 +64,8 @@ def test_the_verdict_compares_with_the_small_models_first():
     sentence = verdict(HIGH, "accuracy", True)
     assert (
         sentence
-        == "In mean accuracy, growing together was better than the small models before growth (+0.150)."
+        == "In mean accuracy of this one run, growing together was better than the small models before growth (+0.150). "
+        "One run decides nothing: `fedgrow compare` pairs methods over several seeds, with intervals."
     )
 
 

@@ -10,10 +10,10 @@ from fedgrow.config.load import load_plan
 from fedgrow.exchange.compression import COMPRESSIONS, compress
 from fedgrow.exchange.contract import PLAN
 from fedgrow.federated.client_app import SiteError
+from fedgrow.federated.leaving import Leaving
 from fedgrow.federated.resolve import resolve
 from fedgrow.learners.dual_ligo import global_start
 from fedgrow.sites.coordination import introducing, plan_text
-from fedgrow.sites.leaving import Leaving
 from tests.sites.asking import message, shown, site
 
 

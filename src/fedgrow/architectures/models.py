@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig
@@ -38,6 +39,15 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def hub_id_of(name: str | Path) -> str | None:
+    """Return a model's name if it is a hub id, None for what lies here or is none."""
+    try:
+        validate_repo_id(str(name))
+    except HFValidationError:
+        return None
+    return None if Path(name).exists() else str(name)
+
+
 def load_config(folder: str | Path) -> Any:
     """Load the configuration of a local folder or hub id.
 
@@ -48,6 +58,8 @@ def load_config(folder: str | Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
+        if not Path(folder).exists() and hub_id_of(folder) is None:
+            reason = "there is no such folder"
         raise FedgrowError(
             f"model {str(folder)!r}: no Hugging Face folder or reachable hub id ({reason}); "
             "give a folder that holds config.json and model.safetensors, or a hub id while online"

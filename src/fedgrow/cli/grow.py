@@ -111,6 +111,15 @@ def _bytes(text: str) -> int:
     return int(found[1]) * UNITS[(found[2] or "").upper()]
 
 
+def _kept(report: dict[str, Any], before: int, after: int) -> str:
+    """Say how far the grown model is declared to compute what the small one does, and which width would keep it."""
+    if report["declared"] != "approximate" or report["method"]["name"] != "exact":
+        return str(report["declared"])
+    times = after // before
+    whole = f"width={before * times} or width={before * (times + 1)}" if times > 1 else f"width={before * 2}"
+    return f"approximate; a {report['family']} keeps it at a multiple of the width {before}, such as {whole}"
+
+
 def _show(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
@@ -123,7 +132,8 @@ def _show(report: dict[str, Any], as_json: bool) -> None:
         f"{report['family']}, head: {report['head'] or 'none'}",
         f"shape       {before}  ->  {after}",
         f"parameters  {report['parameters']['small']:,}  ->  {report['parameters']['grown']:,}",
-        f"method      {report['method']['name']}: {report['declared']}",
+        f"method      {report['method']['name']}",
+        f"function    {_kept(report, before.width, after.width)}",
         f"weights     {report['bytes']:,} bytes in {report['dtype']}",
     ]
     if not report["streamed"]:

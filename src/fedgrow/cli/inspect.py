@@ -21,6 +21,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show family, shape and possible growth of models; for several, the smallest common intermediate shape."""
+    from fedgrow.config.text import in_one_line
     from fedgrow.report.inspection import common_shape, describe, growth_table, reading_of
 
     models = {folder: reading_of(folder) for folder in folders}
@@ -37,5 +38,7 @@ def inspect(
     if common:
         if common["shape"]:
             console.print(f"Smallest common intermediate shape: [bold]{common['text']}[/bold]")
+            sizes = {axis: size for axis, size in common["shape"].items() if size is not None}
+            console.print(f"intermediate: {in_one_line(sizes)}", highlight=False, soft_wrap=True)
         else:
             console.print(f"[yellow]{common['reason']}[/yellow]")

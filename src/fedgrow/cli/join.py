@@ -80,7 +80,7 @@ def join(
 
 def told(plan: "Plan", digest: str) -> str:
     """Say what a plan asks of a site."""
-    from fedgrow.sites.leaving import Leaving
+    from fedgrow.federated.leaving import Leaving
 
     leaving, schedule = Leaving.of(plan), plan.schedule
     return (

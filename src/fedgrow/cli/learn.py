@@ -89,12 +89,12 @@ def learn(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Of the operator's maps; the rest keeps its proportion. Default: by kind and width.",
+            help="Learning rate of the operator's maps; the others scale with it. Default: by kind and width.",
             show_default=False,
         ),
     ] = None,
     finetune_steps: Annotated[int, typer.Option(help="Steps that train all large weights afterwards.")] = 0,
-    finetune_learning_rate: Annotated[float, typer.Option(help="Of these.")] = 1e-4,
+    finetune_learning_rate: Annotated[float, typer.Option(help="Learning rate of the fine-tuning.")] = 1e-4,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print learned.json instead of tables.")] = False,
 ) -> None:

@@ -48,6 +48,9 @@ def simulate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out from its last round.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check plan, data and models, and say what would be run.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
 ) -> None:
     """Run a federation on this machine, from a plan to grown models.
@@ -79,6 +82,14 @@ def simulate(
     if resume and out is None:
         raise FedgrowError("--resume: say which run with --out")
     loaded = load_plan(plan, changes) if plan is not None else None
+    if dry_run:
+        if loaded is None or resume:
+            raise FedgrowError("--dry-run looks at a plan: name one, and leave --resume out")
+        from fedgrow.federated.outlook import in_words, outlook
+
+        found = outlook(loaded)
+        print(json.dumps(found, indent=2) if as_json else in_words(found))
+        return
     name = loaded.name if loaded else "run"
     run(
         loaded,

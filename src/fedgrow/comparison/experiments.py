@@ -66,7 +66,11 @@ def settings(study: Study) -> list[Setting]:
                     {f"partition.{key}": value for key, value in dealt.items()},
                     {"seed": seed, "baselines": []},
                 )
-                plan = _plan(entry.plan or study.plan or "", changes, f"{task}, {partition}, seed {seed}")
+                plan = _plan(
+                    entry.plan or study.plan or "",
+                    changes,
+                    f"task {task}, partition {partition}, seed {seed}",
+                )
                 _check_metrics(plan, f"{task}, {partition}")
                 found.append(Setting(task, partition, seed, plan))
     names = [setting.name for setting in found]

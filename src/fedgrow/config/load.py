@@ -38,6 +38,8 @@ def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
 def parse_plan(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Plan:
     """Check a plan's text; local paths in it count from ``folder`` or from the working directory."""
     raw = settings(text, f"plan {name!r}")
+    if "methods" in raw:
+        raise FedgrowError(f"plan {name!r}: it is a study (it has methods); run it with `fedgrow compare`")
     for override in overrides:
         _set(raw, override)
     named = [
@@ -84,6 +86,11 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """
     file, text = _read(path, shipped_studies(), "study")
     raw = settings(text, f"study {str(path)!r}")
+    if "participants" in raw:
+        raise FedgrowError(
+            f"study {str(path)!r}: it is a plan (it has participants); run it with `fedgrow simulate`, or name it in a "
+            "study, as plan: FILE"
+        )
     for override in overrides:
         _set(raw, override)
     study = validate(Study, raw, f"study {str(path)!r}")

@@ -43,6 +43,11 @@ def read_yaml(text: str) -> Any:
         raise yaml.YAMLError(f"a value cannot be read ({first_line(error)})") from None
 
 
+def in_one_line(value: Any) -> str:
+    """Return a value as YAML in one line, to be pasted into a plan."""
+    return write_yaml(value, default_flow_style=True, width=float("inf")).strip()
+
+
 def write_yaml(value: Any, **options: Any) -> str:
     """Return a value as YAML, keys in their order; ``options`` are PyYAML's."""
     return str(yaml.dump(value, Dumper=Dumper, **{"sort_keys": False} | options))

@@ -131,6 +131,24 @@ def metrics_of(plan: Plan) -> tuple[str, ...]:
     return plan.metrics or possible
 
 
+def check_models(plan: Plan) -> None:
+    """Refuse to run here what is for sites: a plan of which a participant brings no model.
+
+    Raises:
+        FedgrowError: there is one; it is named.
+    """
+    for entry in plan.participants:
+        if entry.model is None:
+            raise FedgrowError(
+                f"participants: {entry.name} has no model; name one to simulate it, or let it join `fedgrow server`"
+            )
+
+
+def small_shapes(plan: Plan) -> dict[str, Shape]:
+    """Return the shapes of the small models that are known here, by participant."""
+    return _models(plan)[1]
+
+
 def _models(plan: Plan) -> tuple[Family, dict[str, Shape]]:
     family = families()[plan.family] if plan.family else None
     loaded = {}

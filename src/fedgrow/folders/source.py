@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from fedgrow.architectures import Family, Reading, family_of, read
-from fedgrow.architectures.models import load_config, load_model, meta_model, name_at_loading
+from fedgrow.architectures.models import hub_id_of, load_config, load_model, meta_model, name_at_loading
 from fedgrow.architectures.reader import class_name, read_tensors, unknown_head
 from fedgrow.errors import ArchitectureError, FedgrowError, first_line
 from fedgrow.folders.companions import COMPANIONS
@@ -221,21 +219,12 @@ def _shown(name: str | Path) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else str(name)
 
 
-def hub_id_of(name: str | Path) -> str | None:
-    """Return a model's name if it is a hub id, None for what lies here or is none."""
-    try:
-        validate_repo_id(str(name))
-    except HFValidationError:
-        return None
-    return None if Path(name).exists() else str(name)
-
-
 def _local(name: str | Path) -> Path:
     """Return a folder, or the local copy of a hub id (fetched if need be)."""
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(str(name), allow_patterns=list(WANTED)))

@@ -65,7 +65,9 @@ def _named(family: Family, target: object) -> dict[str, int]:
     unknown = [name for name in sizes if name not in possible]
     if unknown or not sizes:
         found = f"{unknown[0]!r} is no size of {family.family}" if unknown else "no size is named"
-        raise ShapeError(f"target: {found}; possible: {', '.join(possible)}")
+        known_as = [axis for axis in possible if unknown and family.config.get(axis) == unknown[0]]
+        meant = f" (it is called {known_as[0]} here)" if known_as else ""
+        raise ShapeError(f"target: {found}{meant}; possible: {', '.join(possible)}")
     for name, size in sizes.items():
         if isinstance(size, bool) or not (isinstance(size, Integral) and 1 <= int(size) <= LARGEST):
             raise ShapeError(f"target: {name}={size!r}; {A_SIZE}")

@@ -35,8 +35,8 @@ def report(run: RunFolder, summary: dict[str, Any]) -> str:
         f"Operator {describe(plan.operator)}; Local-LiGO {describe(plan.local_operator)}. "
         f"Schedule {plan.schedule.kind}: {plan.schedule.rounds} rounds of {plan.schedule.steps} steps.",
         "",
-        "Every figure is measured on each participant's own held-out data. Which data one run holds out, and one seed, "
-        "move these figures by points: compare methods over several seeds before believing a difference.",
+        "Every figure is measured on each participant's own held-out data. Which data one run holds out, and its seed, "
+        "move these figures by points.",
         "",
         "## Methods",
         "",
@@ -193,4 +193,7 @@ def verdict(summary: dict[str, Any], metric: str, higher: bool) -> str:
         gap = grown - values["metrics_mean"][metric]
         word = "level with" if abs(gap) < 5e-4 else ("better than" if (gap > 0) == higher else "worse than")
         parts.append(f"{word} {name} ({gap:+.3f})")
-    return f"In mean {metric}, growing together was " + "; ".join(parts) + "."
+    return (
+        f"In mean {metric} of this one run, growing together was {'; '.join(parts)}. One run decides nothing: `fedgrow "
+        "compare` pairs methods over several seeds, with intervals."
+    )

@@ -15,6 +15,7 @@ from fedgrow.config.plan import DataPlan, Plan
 from fedgrow.config.text import write_yaml
 from fedgrow.data.examples import Examples
 from fedgrow.data.partition import Partition, partition
+from fedgrow.data.partition_kinds import Shards
 from fedgrow.data.sources import load
 from fedgrow.disk.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
 from fedgrow.disk.environment import environment
@@ -167,12 +168,7 @@ class RunFolder:
 
     def shard(self, name: str) -> Examples:
         """Return a participant's examples: its own data, or its share of the plan's."""
-        index = self.plan.names.index(name)
-        own = self.plan.participants[index].data
-        if own is not None:
-            return source(own, self.plan.task, derive(self.plan.seed, DATA, index))
-        assert self.plan.data is not None
-        return shared_source(self.plan).take(self.partition.shards[name])
+        return shard_of(self.plan, self.partition.shards, name)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -220,6 +216,15 @@ def shared_source(plan: Plan) -> Examples:
     assert plan.data is not None
     column = plan.partition.column
     return source(plan.data, plan.task, derive(plan.seed, DATA), (column,) if column else ())
+
+
+def shard_of(plan: Plan, shards: Shards, name: str) -> Examples:
+    """Return a participant's examples: its own data, or its share of the plan's."""
+    index = plan.names.index(name)
+    own = plan.participants[index].data
+    if own is not None:
+        return source(own, plan.task, derive(plan.seed, DATA, index))
+    return shared_source(plan).take(shards[name])
 
 
 def data_digests(plan: Plan) -> dict[str, str]:

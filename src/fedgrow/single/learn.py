@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from fedgrow.architectures import Shape, family_of, shape_of
-from fedgrow.architectures.models import load_config, quiet
+from fedgrow.architectures.models import hub_id_of, load_config, quiet
 from fedgrow.cards.learned import learned_card
 from fedgrow.config.load import validate
 from fedgrow.config.plan import Plan
@@ -20,7 +20,7 @@ from fedgrow.disk.atomic import write_folder, write_json
 from fedgrow.errors import FedgrowError
 from fedgrow.folders.companions import copy_companions
 from fedgrow.folders.place import RECEIPT, check_place
-from fedgrow.folders.source import head_named, hub_id_of
+from fedgrow.folders.source import head_named
 from fedgrow.growth.operators.base import Operator
 from fedgrow.growth.target import Target, complete
 from fedgrow.learners import Learner, Ligo, Tensors, WholeModel

@@ -30,12 +30,12 @@ from fedgrow.exchange.packing import packed, unpacked
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError, write_log_at
 from fedgrow.federated.client_app import app as client_app
+from fedgrow.federated.leaving import Leaving
 from fedgrow.federated.member import Member, member_at
 from fedgrow.federated.resolve import metrics_of, resolve
 from fedgrow.learners.base import Tensors
 from fedgrow.runs.folder import RunFolder, digest_of
 from fedgrow.sites.flower import failed
-from fedgrow.sites.leaving import Leaving
 from fedgrow.sites.ledger import Ledger
 from fedgrow.sites.limits import APPROVED, Limits, Refused
 from fedgrow.training.device import device_of
