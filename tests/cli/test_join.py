@@ -8,6 +8,7 @@ import pytest
 
 from fedgrow.cli.join import printable, told
 from fedgrow.config.load import load_plan
+from fedgrow.config.text import read_yaml
 from fedgrow.exchange.wire import from_bytes, to_bytes
 from fedgrow.federated.resolve import resolve
 from fedgrow.sites.join import Join
@@ -43,6 +44,9 @@ def test_all_steps_and_all_that_leaves_are_told(folder):
     assert "6,000 steps on the small model" in text
     assert "1,000,000 before the first round, 3,000 after the last" in text
     assert "its number of training examples; its training loss; of its held-out examples: accuracy" in text
+    chosen = read_yaml(text.partition("all settings that are not the default:\n")[2])
+    assert chosen["operator"] == {"rank": 2}
+    assert chosen["training"] == {"batch_size": 8}
     plain = told(resolve(load_plan(folder / "plan.yaml")), "5c7e")
     assert "0 before the first round, 0 after the last" in plain
 
@@ -78,7 +82,7 @@ def test_an_interrupted_question_ends_the_site(folder, run: Run, monkeypatch, ho
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdin", terminal)
     monkeypatch.setattr(click.termui, "visible_prompt_func", interrupted)
-    monkeypatch.setattr("fedgrow.cli.join.signal.signal", lambda *_: None)
+    monkeypatch.setattr("fedgrow.cli.progress.signal.signal", lambda *_: None)
     monkeypatch.setattr(Join, "_carry_out", lambda self: self.site.reply(shown(folder)))
     ended = run("join", folder / "ada.yaml")
     assert ended.code == 130

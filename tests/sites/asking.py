@@ -46,7 +46,8 @@ def message(
     return Message(packed(content), 1001, kind, group_id="0")
 
 
-def start(folder, more: float = 0.0) -> ArrayRecord:
-    """Return arrays that a round may begin with."""
-    arrays = global_start(resolve(load_plan(folder / "plan.yaml")), families()["vit"])
+def start(folder, more: float = 0.0, **changes) -> ArrayRecord:
+    """Return arrays that a round may begin with: the first, where nothing is added."""
+    overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    arrays = global_start(resolve(load_plan(folder / "plan.yaml", overrides)), families()["vit"])
     return to_record({name: array + more for name, array in arrays.items()})

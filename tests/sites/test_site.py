@@ -66,7 +66,7 @@ def test_a_plan_that_asks_for_too_much_is_refused(folder, settings, changes, why
 
 
 BAD = {
-    "a path for a name": ({"experiment": "../../etc"}, "is none"),
+    "a path for a name": ({"experiment": "../../etc"}, "not a valid name"),
     "another digest": ({"said": {"digest": "0" * 64}}, "not the one that its digest says"),
     "another fedgrow": (
         {"said": {"fedgrow": "9.9.9"}},

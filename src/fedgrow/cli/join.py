@@ -1,6 +1,7 @@
 """``fedgrow join``: take part in a federation as a site."""
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,8 +94,16 @@ def told(plan: "Plan", digest: str) -> str:
         f"{schedule.finetune_steps:,} after the last\n"
         f"  leaves this site in every round: Global-LiGO, {leaving.arrays} arrays of {leaving.numbers:,} numbers, "
         f"{leaving.bytes:,} bytes ({plan.compression.kind} compression); its number of training examples; its training "
-        f"loss; of its held-out examples: {', '.join(plan.metrics)}"
+        f"loss; of its held-out examples: {', '.join(plan.metrics)}\n"
+        f"all settings that are not the default:\n{textwrap.indent(chosen(plan), '  ')}"
     )
+
+
+def chosen(plan: "Plan") -> str:
+    """Return every setting of a plan that is not the default, as YAML."""
+    from fedgrow.config.text import write_yaml
+
+    return write_yaml(plan.model_dump(mode="json", exclude_defaults=True)).rstrip()
 
 
 def printable(text: str) -> str:

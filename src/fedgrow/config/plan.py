@@ -322,6 +322,8 @@ class Plan(Frozen):
         [(name, times)] = Counter(p.name.lower() for p in self.participants).most_common(1)
         if times > 1:
             raise ValueError(f"participants: the name {name!r} is used twice (letter case is ignored)")
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError("metrics: one is named twice; name each once")
         if self.schedule.kind == "alternate" and self.schedule.steps < 2 and not self.operator.frozen:
             raise ValueError(
                 "schedule: alternate trains two things in every round; set schedule.steps to 2 or more"

@@ -20,7 +20,11 @@ class LimitsPlan(Frozen):
     metrics: tuple[str, ...] | None = Field(
         None, description="metrics of evaluation that may leave; default: those that the approved plan lists"
     )
-    rounds: PositiveInt = 100
+    rounds: PositiveInt = Field(100, description="trained or evaluated")
+    examples: PositiveInt = Field(
+        16,
+        description="that a round is of at least: steps x batch size; the fewer, the more one of them shows",
+    )
     hours: PositiveFloat = Field(7 * 24.0, description="from the first approval to the last step of training")
     megabytes: PositiveFloat = Field(
         1000.0, description="of all messages that leave; beforehand, of the arrays of all rounds"

@@ -106,7 +106,7 @@ def prepare(message: Message, context: Context) -> Message:
 def train_local(message: Message, context: Context) -> Message:
     """Train Local-LiGO under the broadcast Global-LiGO; nothing but metrics goes back."""
     site = member_of(context)
-    fitted = site.train_locally(arrays_of(message))
+    fitted = site.train_locally(arrays_of(message, site))
     return reply_with(message, site, {"loss": fitted.loss})
 
 
@@ -114,7 +114,7 @@ def train_local(message: Message, context: Context) -> Message:
 def train_grow(message: Message, context: Context) -> Message:
     """Train for one round; Global-LiGO goes back."""
     site = member_of(context)
-    given = site.given(arrays_of(message))
+    given = site.given(arrays_of(message, site))
     along = {}
     if site.along:
         metrics = site.evaluate_round(given, round_of(message) - 1)
@@ -127,7 +127,7 @@ def train_grow(message: Message, context: Context) -> Message:
 def evaluate_grow(message: Message, context: Context) -> Message:
     """Evaluate on the participant's own held-out data."""
     site = member_of(context)
-    metrics = site.evaluate_round(arrays_of(message), round_of(message))
+    metrics = site.evaluate_round(arrays_of(message, site), round_of(message))
     return reply_with(message, site, {name: metrics[name] for name in site.plan.metrics})
 
 
@@ -135,13 +135,19 @@ def evaluate_grow(message: Message, context: Context) -> Message:
 def save(message: Message, context: Context) -> Message:
     """Write the grown model into the participant's folder."""
     site = member_of(context)
-    site.save_model(arrays_of(message), round_of(message))
+    site.save_model(arrays_of(message, site), round_of(message))
     return reply_with(message, site, {})
 
 
-def arrays_of(message: Message) -> dict[str, Tensor]:
-    """Return the broadcast arrays, in a fixed order."""
-    return from_record(message.content.array_records[ARRAYS])
+def arrays_of(message: Message, site: Member) -> dict[str, Tensor]:
+    """Return the broadcast arrays, checked, in a fixed order.
+
+    Raises:
+        FedgrowError: they are not what the plan lets be given.
+    """
+    arrays = from_record(message.content.array_records[ARRAYS])
+    site.check_given(message.metadata.message_type, round_of(message), arrays)
+    return arrays
 
 
 def round_of(message: Message) -> int:

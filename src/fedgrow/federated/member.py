@@ -13,9 +13,11 @@ from fedgrow.approaches import APPROACHES, FED_GROW, Federated
 from fedgrow.architectures import read
 from fedgrow.architectures.models import count
 from fedgrow.cards.participant import model_card
+from fedgrow.config.plan import CompressionPlan
 from fedgrow.disk.atomic import write_folder, write_json
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.compression import compress, compression_down, compression_of, restore
+from fedgrow.exchange.contract import GROW, LOCAL
 from fedgrow.federated.state import PrivateState
 from fedgrow.growth.parity import Parity
 from fedgrow.learners import DualLigo, Learner, Tensors
@@ -62,6 +64,33 @@ class Member(Participant):
     def wire_start(self) -> Tensors:
         """The same as they travel: their names, shapes and types are what may leave."""
         return compress(self.compression, self.shared_start, self.shared_start, {})[0]
+
+    def check_given(self, kind: str, server_round: int, arrays: Tensors) -> None:
+        """Check arrays that were given, as they travelled, before anything is computed with them.
+
+        Before the first round they are the start, which everyone knows: other ones would ask for a gradient at a point of
+        the server's own choice.
+
+        Raises:
+            FedgrowError: they have other names, shapes or types than what is trained together, hold values that are not
+                finite, or are not the start where they have to be.
+        """
+        down = self.down if kind == GROW else compression_down(CompressionPlan())
+        due = self.shared_start if down.exact else compress(down, self.shared_start, self.shared_start, {})[0]
+        if arrays.keys() != due.keys():
+            extra, missing = sorted(arrays.keys() - due.keys()), sorted(due.keys() - arrays.keys())
+            raise FedgrowError(
+                f"{kind}: arrays not in the plan: {extra or 'none'}; arrays of the plan not given: {missing or 'none'}"
+            )
+        for name, array in arrays.items():
+            if (array.dtype, array.shape) != (due[name].dtype, due[name].shape):
+                found, expected = (f"{a.dtype}{list(a.shape)}" for a in (array, due[name]))
+                raise FedgrowError(f"{kind}: array {name!r} is {found}; the plan has {expected}")
+            if not bool(array.isfinite().all()):
+                raise FedgrowError(f"{kind}: array {name!r} holds values that are not finite")
+        first = kind == LOCAL or (kind == GROW and server_round == 1)
+        if first and self.approach is FED_GROW and not all(a.equal(due[n]) for n, a in arrays.items()):
+            raise FedgrowError(f"{kind}: the first round does not begin with the start that the plan says")
 
     def given(self, travelled: Tensors) -> Tensors:
         """Return the shared tensors that a round begins with, from how they travelled to this participant."""

@@ -2,24 +2,28 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flwr.app import Message
 from pydantic import BaseModel
 from torch import Tensor
 
+from fedgrow.approaches import FED_GROW
+from fedgrow.approaches.schedule import taking_part
 from fedgrow.config.plan import Plan
 from fedgrow.config.site import LimitsPlan
 from fedgrow.disk.atomic import read_json, read_record, write_json
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.contract import ARRAYS, CONFIG, END, EVALUATE, GROW, LOCAL, SAVE, TAKEN
+from fedgrow.exchange.contract import ARRAYS, CONFIG, END, EVALUATE, GROW, LOCAL, PREPARE, SAVE, TAKEN
 from fedgrow.exchange.records import from_record
 
 APPROVED, GIVEN = "approved.json", "given.json"  # of an experiment
-SETS = {LOCAL: 1, GROW: 1, EVALUATE: 3, SAVE: 1}
-"""How many different sets of arrays, with what was taken before, are taken for a round. A round is begun again from the
-same; what is evaluated after it may differ, in quorum mode, where the coordinator ended before it kept the round."""
+EVALUATED = 3
+"""How many different sets of arrays are evaluated after a round where what it came to may differ: in quorum mode, or on
+devices that do not compute the same twice, the coordinator may end before it kept the round, and ask again."""
+FLOORS = {"clip_norm": 1e-2, "learning rates": 1e-7}
+"""Below these AdamW's steps are no longer of one size: they show gradients as they are, and undo what many steps hide."""
 
 
 class Refused(FedgrowError):
@@ -64,6 +68,25 @@ class Limits:
                 )
         if name not in approved:
             self.check_time()
+            self._check_training(plan)
+
+    def _check_training(self, plan: Plan) -> None:
+        """Refuse a plan whose rounds are of few examples, or whose settings would show gradients as they are."""
+        examples = plan.schedule.steps * plan.training.batch_size
+        if examples < self.allowed.examples:
+            raise Refused(
+                f"a round of the plan is of {examples} examples (schedule.steps x training.batch_size); limits.examples "
+                f"asks for {self.allowed.examples}"
+            )
+        training, rates = plan.training, (plan.operator.learning_rate, plan.local_operator.learning_rate)
+        lowest = min(
+            rate
+            for rate in (*rates, training.head_learning_rate, training.small_learning_rate)
+            if rate is not None
+        )
+        for name, value in (("clip_norm", training.clip_norm), ("learning rates", lowest)):
+            if value < FLOORS[name]:
+                raise Refused(f"the plan's {name} are {value:g}; a site takes {FLOORS[name]:g} at least")
 
     def check_bytes(self, would: int) -> None:
         """Check how many bytes would have left, of all experiments.
@@ -76,32 +99,44 @@ class Limits:
                 f"limits.megabytes: {would / 1e6:,.3f} MB would have left, {self.allowed.megabytes:g} are agreed"
             )
 
-    def check_asked(self, experiment: Path, plan: Plan, message: Message, server_round: int) -> None:
+    def check_asked(
+        self, experiment: Path, plan: Plan, participant: int, message: Message, server_round: int
+    ) -> None:
         """Check a message to an experiment, and keep which arrays it brings.
 
+        A round that is asked for again begins where it began: else one round could be had in several ways.
+
         Raises:
-            Refused: the time or the rounds are over, or the round was asked for with other
-                arrays, or with others of its answers taken.
+            Refused: the time or the rounds are over, the plan does not ask for this, or the round was asked for with
+                other arrays, or with others of its answers taken, or before a later one.
         """
         kind = message.metadata.message_type
         if kind not in (SAVE, END):
             self.check_time()
-        if not int(kind == GROW) <= server_round <= plan.schedule.rounds:
-            raise Refused(f"{kind}: round {server_round} is none of the plan's {plan.schedule.rounds}")
-        if kind not in SETS:
+        rounds = _rounds_of(plan, participant, kind)
+        if server_round not in rounds:
+            raise Refused(
+                f"{kind}: round {server_round} is none of the plan's: {_in_words(rounds, plan.schedule.rounds)}"
+            )
+        if kind not in (LOCAL, GROW, EVALUATE, SAVE):
             return
         given, step = _given(experiment), f"{kind} {server_round}"
         digest = digest_of_arrays(from_record(message.content.array_records[ARRAYS]))
         if (taken := message.content.config_records[CONFIG].get(TAKEN)) is not None:
             digest = f"{digest} {TAKEN} {taken!r}"
-        known = given.get(step, [])
+        known, begun = given.get(step, []), _begun(given)
+        if server_round < max(begun, default=0) and (digest not in known or plan.may_miss_rounds):
+            raise Refused(f"{kind}: round {server_round} was asked for after round {max(begun)}")
         if digest in known:
             return
-        if len(known) == SETS[kind]:
+        if len(known) == (_evaluated(plan) if kind == EVALUATE else 1):
             raise Refused(
                 f"{kind}: round {server_round} was already answered for different arrays; a site answers a round only once"
             )
-        if kind == GROW and sum(self._rounds().values()) >= self.allowed.rounds:
+        if kind == EVALUATE and not plan.may_miss_rounds and f"{GROW} {server_round}" not in given:
+            raise Refused(f"{kind}: round {server_round} was not trained here")
+        new = kind in (GROW, EVALUATE) and server_round not in begun
+        if new and sum(self._rounds().values()) >= self.allowed.rounds:
             raise Refused(f"limits.rounds: {self.allowed.rounds} rounds were taken part in")
         write_json(experiment / GIVEN, given | {step: [*known, digest]})
 
@@ -126,14 +161,43 @@ class Limits:
         return sorted(p for p in self.experiments.glob(f"*/{name}") if not p.parent.name.startswith("."))
 
     def _rounds(self) -> dict[str, int]:
-        """Return how many rounds of each experiment were taken part in."""
-        paths = self._made(GIVEN)
-        return {p.parent.name: sum(step.startswith(f"{GROW} ") for step in read_json(p)) for p in paths}
+        """Return how many rounds of each experiment were taken part in: trained, or evaluated."""
+        return {path.parent.name: len(_begun(read_json(path))) for path in self._made(GIVEN)}
 
 
 def _given(experiment: Path) -> dict[str, list[str]]:
     path = experiment / GIVEN
     return read_json(path) if path.is_file() else {}
+
+
+def _begun(given: Mapping[str, list[str]]) -> set[int]:
+    """Return the rounds that were trained or evaluated."""
+    steps = (step.split() for step in given)
+    return {int(number) for kind, number in steps if kind in (GROW, EVALUATE)}
+
+
+def _evaluated(plan: Plan) -> int:
+    """Return how many different sets of arrays may be evaluated after a round."""
+    exact = plan.faults.mode == "strict" and plan.training.device == "cpu"
+    return 1 if exact else EVALUATED
+
+
+def _rounds_of(plan: Plan, participant: int, kind: str) -> Collection[int]:
+    """Return for which rounds a plan lets a participant be asked for something."""
+    last, every = plan.schedule.rounds, range(1, plan.schedule.rounds + 1)
+    if kind == GROW:
+        return [r for r in every if participant in taking_part(plan, r)]
+    if kind == EVALUATE:
+        return [last] if plan.schedule.evaluation == "along" else every
+    if kind == LOCAL:
+        return [0] if FED_GROW.rounds(plan)[0] else []
+    return {PREPARE: [0], SAVE: [last]}.get(kind, range(last + 1))
+
+
+def _in_words(rounds: Collection[int], last: int) -> str:
+    if len(rounds) == last:
+        return f"there are {last}"
+    return f"it has {', '.join(map(str, rounds))} of {last}" if rounds else "it has none"
 
 
 def digest_of_arrays(arrays: Mapping[str, Tensor]) -> str:

@@ -25,8 +25,22 @@ from fedgrow.disk.atomic import read_json, write_json, write_text
 from fedgrow.disk.environment import this_fedgrow
 from fedgrow.disk.events import emit
 from fedgrow.errors import FedgrowError
-from fedgrow.exchange.contract import CONFIG, END, METRICS, PARTICIPANT, PLAN, SAVE, WEIGHT, Contract
+from fedgrow.exchange.contract import (
+    ARRAYS,
+    CONFIG,
+    END,
+    EVALUATE,
+    GROW,
+    LOCAL,
+    METRICS,
+    PARTICIPANT,
+    PLAN,
+    SAVE,
+    WEIGHT,
+    Contract,
+)
 from fedgrow.exchange.packing import packed, unpacked
+from fedgrow.exchange.records import from_record
 from fedgrow.exchange.wire import to_bytes
 from fedgrow.federated.client_app import SiteError, write_log_at
 from fedgrow.federated.client_app import app as client_app
@@ -40,6 +54,8 @@ from fedgrow.sites.ledger import Ledger
 from fedgrow.sites.limits import APPROVED, Limits, Refused
 from fedgrow.training.device import device_of
 
+FAILED = "the site failed"  # all that it says of it: what and why is in its own logs
+SLACK = 1_000_000  # bytes that packed arrays may take beside twice their values
 LEDGER = "ledger.jsonl"  # of an experiment; in the site's folder: of answers that belong to none
 Approve = Callable[[Plan, str], bool]
 """Asked once for a plan and its digest: does this site take part?"""
@@ -85,18 +101,18 @@ class Site:
 
         Raises:
             FedgrowError: the ledger cannot be written; nothing leaves without it.
+            Refused: not even that may leave, by ``limits.megabytes``.
         """
         try:
             return self.answer(message)
         except Exception as error:
-            # the text of a SiteError may travel; of whatever else, nothing may
-            reason = str(error) if isinstance(error, SiteError) else "the site failed"
-            if not isinstance(error, SiteError):
+            if not isinstance(error, SiteError):  # else it is in a log already
                 self._note(error)
         self._ledgers.clear()  # one that could not be written has to be read anew
-        said = failed(reason, message)
+        said = failed(FAILED, message)
         name = self._runs().get(str(message.metadata.run_id))
         path = self.folder / "experiments" / name if name is not None else self.folder
+        self.limits.check_bytes(self._left() + len(to_bytes(said)))
         self._ledger(path / LEDGER).enter(said, 0)
         return said
 
@@ -108,13 +124,14 @@ class Site:
         """
         kind, round_ = message.metadata.message_type, _round(message)
         try:
-            message = copy.copy(message)
-            message.content = unpacked(message.content)
             if kind == PLAN:
+                round_ = 0
                 experiment = self._take_up(message)
             else:
                 experiment = self._experiment(message.metadata.run_id)
-                self.limits.check_asked(experiment.run.path, experiment.run.plan, message, round_)
+                message = self._unpacked(message, experiment)
+                run = experiment.run
+                self.limits.check_asked(run.path, run.plan, experiment.index, message, round_)
         except SiteError:
             raise
         except Exception as error:
@@ -137,6 +154,23 @@ class Site:
         self.saved = ledger.last == SAVE
         self.ended |= kind == END
         return leaving
+
+    def _unpacked(self, message: Message, experiment: Experiment) -> Message:
+        """Unpack what a message brings, if that can be the arrays of the plan, and check it.
+
+        Raises:
+            FedgrowError: it holds more, or something else.
+        """
+        site, kind = self._participant(experiment), message.metadata.message_type
+        held = [array.data for record in message.content.array_records.values() for array in record.values()]
+        due = sum(array.nbytes for array in site.shared_start.values())
+        if (found := sum(map(len, held))) > 2 * due + SLACK:
+            raise FedgrowError(f"{kind}: it brings {found:,} bytes of arrays; the plan has {due:,}")
+        message = copy.copy(message)
+        message.content = unpacked(message.content)
+        if kind in (LOCAL, GROW, EVALUATE, SAVE):
+            site.check_given(kind, _round(message), from_record(message.content.array_records[ARRAYS]))
+        return message
 
     # the plan, and what it may ask for
 
