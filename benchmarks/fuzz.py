@@ -155,7 +155,7 @@ class Fuzz:
         self.folder, self.work, self.command = folder, folder / "work", command
         (folder / "ca.crt").write_text("x")
         write_all(
-            folder, "127.0.0.1:9", folder / "ca.crt", schedule={"kind": "joint", "rounds": 1, "steps": 1}
+            folder, "127.0.0.1:9", folder / "ca.crt", schedule={"kind": "joint", "rounds": 1, "steps": 2}
         )
         self.plan = yaml.safe_load((folder / "plan.yaml").read_text())
         self.site = yaml.safe_load((folder / "ada.yaml").read_text())

@@ -64,14 +64,14 @@ def test_a_message_asked_again_is_answered_the_same_and_not_carried_out_anew(tmp
     first = ask(1)
     assert ask(1) == ask(1) == first
     assert trained == [1]
-    assert ask(1, 1.5) != first
-    ask(2)
-    assert trained == [1, 1, 2]
+    second = ask(2)
+    assert ask(2, 1.5) != second
+    assert trained == [1, 2, 2]
     assert ask(1) == first
-    assert trained == [1, 1, 2, 1]
+    assert trained == [1, 2, 2, 1]
     member.member_at.cache_clear()  # a new run may lie at the same place
     assert ask(1) == first
-    assert trained == [1, 1, 2, 1, 1]
+    assert trained == [1, 2, 2, 1, 1]
 
 
 def test_what_was_lost_of_an_array_is_kept_until_its_next_turn(tmp_path):

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from fedgrow.markdown import table
-from fedgrow.report import tables
+from fedgrow.report import settings, tables
 
 DOCS = Path(__file__).parents[2] / "docs"
 PARTS = {
     ("exactness.md", "exactness"): tables.exactness_document,
     ("growth.md", "families"): lambda: "\n".join(table(tables.family_rows())),
     ("growth.md", "operators"): lambda: "\n".join(table(tables.operator_rows())),
+    ("settings.md", "settings"): settings.settings_document,
     ("growth.md", "methods"): lambda: "\n".join(table(tables.initialiser_rows())),
 }
 

@@ -17,20 +17,20 @@ class Shape(BaseModel):
     """Layers, width of the residual stream, heads, head size and FFN width of a transformer.
 
     ``head_size`` may be left out (width / heads), so may ``ffn`` (four times the width) and ``kv_heads`` (as many as
-    heads). ``decoder_layers`` is for encoder-decoders only. ``rotary`` is how many entries of each head turn with the
-    position; None: all of them, or none in families without rotary positions.
+    heads). ``decoder_layers`` is for encoder-decoders only. ``rotary`` is how many dimensions of each head are
+    rotary; None: all of them, or none in families without rotary positions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layers: Size
-    width: Size
-    heads: Size
-    head_size: Size
-    ffn: Size
-    kv_heads: Size
-    decoder_layers: Size | None = None
-    rotary: Size | None = None
+    layers: Size = Field(description="blocks; of the encoder, where there is a decoder too")
+    width: Size = Field(description="hidden dimensions (the residual stream)")
+    heads: Size = Field(description="attention heads")
+    head_size: Size = Field(description="default: width / heads")
+    ffn: Size = Field(description="default: 4 x width; hidden dimensions of the FFN")
+    kv_heads: Size = Field(description="default: heads; fewer with grouped-query attention")
+    decoder_layers: Size | None = Field(None, description="of encoder-decoders only")
+    rotary: Size | None = Field(None, description="default: by the small models; rotary dimensions of a head")
 
     @model_validator(mode="before")
     @classmethod

@@ -98,6 +98,11 @@ def server(
         highlight=False,
     )
     if only_prepare:
+        console.print(
+            f"give sites {at.certificates / 'ca.crt'}; once they are invited: fedgrow server --resume --out {path}",
+            soft_wrap=True,
+            highlight=False,
+        )
         return
     interrupt_on_term()
     progress = step_bars(console, as_json=False)

@@ -47,14 +47,16 @@ class DataPlan(Frozen):
     """
 
     source: str
-    split: str = "train"
-    text: str | None = None
-    image: str | None = None
-    label: str | None = None
+    split: str = Field("train", description="of a hub's data set")
+    text: str | None = Field(
+        None, description="column of texts; default here and below: the one with a common name"
+    )
+    image: str | None = Field(None, description="column of images")
+    label: str | None = Field(None, description="column of classes")
     words: str | None = Field(None, description="lists of words")
     tags: str | None = Field(None, description="lists of tags, one for each word")
     question: str | None = Field(None, description="questions, or lists of them: several about one context")
-    context: str | None = None
+    context: str | None = Field(None, description="texts that hold the answers")
     answer: str | None = Field(None, description="texts, or SQuAD's {text: [...], answer_start: [...]}")
     answer_start: str | None = Field(None, description="first character of the answer, counted from 0")
     answer_end: str | None = Field(None, description="the character after the answer's last")
@@ -62,7 +64,9 @@ class DataPlan(Frozen):
         None, description="closed list of labels or tags; others are an error"
     )
     limit: PositiveInt | None = Field(None, description="use only so many rows, drawn by the seed")
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.25, description="part of each participant's examples that is held out for evaluation"
+    )
 
     @field_validator("labels")
     @classmethod
@@ -82,11 +86,16 @@ class PartitionPlan(Frozen):
     ``dirichlet`` goes by label, or by the values of ``column`` where it is named.
     """
 
-    kind: Literal["iid", "dirichlet", "column"] = "iid"
-    alpha: PositiveFloat = 0.5
-    column: str | None = None
-    min_examples: PositiveInt = 8
-    max_examples: PositiveInt | None = None
+    kind: Literal["iid", "dirichlet", "column"] = Field(
+        "iid",
+        description="at random; by Dirichlet shares of labels; or by a column's values (natural clients)",
+    )
+    alpha: PositiveFloat = Field(0.5, description="Dirichlet's concentration: the smaller, the more skewed")
+    column: str | None = Field(None, description="column that the data is dealt out by")
+    min_examples: PositiveInt = Field(8, description="of a participant, at least; else it is an error")
+    max_examples: PositiveInt | None = Field(
+        None, description="of a participant, at most; the rest is unused"
+    )
 
     @model_validator(mode="after")
     def _column_named(self) -> Self:
@@ -102,7 +111,7 @@ class PartitionPlan(Frozen):
 class OperatorPlan(Frozen):
     """Kind and start of a growth operator."""
 
-    kind: str = "low-rank"
+    kind: str = Field("low-rank", description="one of `fedgrow families`")
     rank: Annotated[int, Field(gt=0, le=MOST_RANK)] | None = Field(None, description="default: by kind")
     start: str = Field("exact", description="the initialiser")
     residual: Annotated[int, Field(gt=0, le=MOST_RANK)] | None = Field(
@@ -131,10 +140,12 @@ class SchedulePlan(Frozen):
     every round; ``alternate`` first Local-LiGO, then Global-LiGO in every round. The head is trained throughout.
     """
 
-    kind: Literal["joint", "two-phase", "alternate"] = "joint"
-    rounds: PositiveInt = 8
-    steps: PositiveInt = 20
-    local_steps: NonNegativeInt = 20
+    kind: Literal["joint", "two-phase", "alternate"] = Field(
+        "joint", description="what is trained when, see above"
+    )
+    rounds: PositiveInt = Field(8, description="communication rounds")
+    steps: PositiveInt = Field(20, description="local steps of a participant in a round")
+    local_steps: NonNegativeInt = Field(20, description="of Local-LiGO before the first round (two-phase)")
     participation: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0,
         description="share of the participants that train in a round, drawn anew for each; all are evaluated",
@@ -152,10 +163,10 @@ class SchedulePlan(Frozen):
 class TrainingPlan(Frozen):
     """Local training at a participant."""
 
-    batch_size: PositiveInt = 32
+    batch_size: PositiveInt = Field(32, description="examples a step")
     max_length: Annotated[int, Field(ge=2, description="tokens; the longest text or block")] = 64
     head_learning_rate: PositiveFloat = Field(1e-3, description="for heads and poolers, whatever trains them")
-    small_learning_rate: PositiveFloat = 1e-4
+    small_learning_rate: PositiveFloat = Field(1e-4, description="of the small weights, with train_small")
     model_learning_rate: PositiveFloat = Field(
         1e-3, description="for whole models: baselines that train all weights"
     )
@@ -168,11 +179,13 @@ class TrainingPlan(Frozen):
     finetune_learning_rate: PositiveFloat | None = Field(
         None, description="for fine-tuning after the last round; default: that of readying the small model"
     )
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="share of a round's steps over which rates rise"
+    )
     decay: Literal["none", "linear"] = Field("none", description="of the rates after the warm-up")
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: PositiveFloat = 1.0
-    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's")
+    clip_norm: PositiveFloat = Field(1.0, description="norm that gradients are clipped to")
+    device: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="auto: a GPU where there is one")
     autocast: Literal["none", "bfloat16"] = Field("none", description="type of the model's forward pass")
     proximal: Annotated[float, Field(ge=0)] = Field(
         0.0,
@@ -191,7 +204,9 @@ class TrainingPlan(Frozen):
 class PreparePlan(Frozen):
     """How a participant readies its small model on its own shard before growth: steps of plain training."""
 
-    steps: NonNegativeInt = 200
+    steps: NonNegativeInt = Field(
+        200, description="on each small model, on its participant's data, before growth"
+    )
     learning_rate: PositiveFloat | None = Field(
         None, description="default: 1e-3 for a model made in the run, 2e-4 for one that comes trained"
     )
@@ -204,8 +219,8 @@ class PreparePlan(Frozen):
 class StrategyPlan(Frozen):
     """The server's aggregation: one of Flower's strategies, with its options."""
 
-    name: str = "FedAvg"
-    options: dict[str, float | int] = {}
+    name: str = Field("FedAvg", description="one of Flower's: FedAvg, FedAvgM, FedAdam, FedMedian, ...")
+    options: dict[str, float | int] = Field({}, description="its own, such as server_momentum")
 
 
 class CompressionPlan(Frozen):
@@ -215,7 +230,9 @@ class CompressionPlan(Frozen):
     what it is given to train on: the operator's change since its start. The server goes on from the operator as it is.
     """
 
-    kind: Literal["none", "float16", "bfloat16", "int8", "int4", "ternary", "top-k"] = "none"
+    kind: Literal["none", "float16", "bfloat16", "int8", "int4", "ternary", "top-k"] = Field(
+        "none", description="of what participants send, with error feedback"
+    )
     fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="of the entries that travel, for top-k; default: 0.1"
     )
@@ -239,7 +256,9 @@ class FaultsPlan(Frozen):
     closes a phase at its deadline with those that have answered, if they are enough. Who was away is asked again.
     """
 
-    mode: Literal["strict", "quorum"] = "strict"
+    mode: Literal["strict", "quorum"] = Field(
+        "strict", description="wait for every site, or close a phase with enough of them"
+    )
     deadline: PositiveFloat = Field(
         3600.0,
         description="seconds after which a phase is closed (quorum)",
@@ -264,9 +283,9 @@ class ParticipantPlan(Frozen):
     """
 
     name: Annotated[str, Field(pattern=NAME)]
-    model: str | Shape | None = None
-    data: DataPlan | None = None
-    prepare: PreparePlan | None = None
+    model: str | Shape | None = Field(None, description="folder, hub id, or a shape to pre-train in the run")
+    data: DataPlan | None = Field(None, description="its own; default: a share of the plan's")
+    prepare: PreparePlan | None = Field(None, description="default: the plan's")
     tokenizer: str | None = Field(
         None, description="folder or hub id; default: beside the model, else learned here"
     )
@@ -285,37 +304,46 @@ class ParticipantPlan(Frozen):
 class VocabularyPlan(Frozen):
     """The tokenizer that a participant without one learns from its own texts."""
 
-    size: PositiveInt = 1000
+    size: PositiveInt = Field(1000, description="words of it")
 
 
 class Plan(Frozen):
     """A run: what grows into what, who takes part, and how."""
 
     name: Annotated[str, Field(pattern=NAME)] = "run"
-    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
-    task: Task
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = Field(0, description="of everything that is drawn")
+    task: Task = Field(description="what is learned; the head of that name")
     family: str | None = Field(None, description="needed when every small model is pre-trained in the run")
-    large: Shape
-    intermediate: Shape | Literal["auto"] = "auto"
-    operator: OperatorPlan = OperatorPlan()
-    local_operator: OperatorPlan = OperatorPlan()
-    schedule: SchedulePlan = SchedulePlan()
-    training: TrainingPlan = TrainingPlan()
-    prepare: PreparePlan = PreparePlan()
-    strategy: StrategyPlan = StrategyPlan()
-    compression: CompressionPlan = CompressionPlan()
-    faults: FaultsPlan = FaultsPlan()
-    data: DataPlan | None = None
-    partition: PartitionPlan = PartitionPlan()
-    vocabulary: VocabularyPlan = VocabularyPlan()
+    large: Shape = Field(description="shape that everyone ends with")
+    intermediate: Shape | Literal["auto"] = Field(
+        "auto",
+        description="shape that Local-LiGO grows to; auto: the narrowest that all small models reach exactly",
+    )
+    operator: OperatorPlan = Field(OperatorPlan(), description="Global-LiGO")
+    local_operator: OperatorPlan = Field(OperatorPlan(), description="Local-LiGO")
+    schedule: SchedulePlan = Field(SchedulePlan(), description="rounds and steps")
+    training: TrainingPlan = Field(TrainingPlan(), description="how every model and operator is trained")
+    prepare: PreparePlan = Field(
+        PreparePlan(), description="local training of the small models before growth"
+    )
+    strategy: StrategyPlan = Field(StrategyPlan(), description="how the server aggregates")
+    compression: CompressionPlan = Field(CompressionPlan(), description="of what travels")
+    faults: FaultsPlan = Field(
+        FaultsPlan(), description="between sites: what happens when one does not answer"
+    )
+    data: DataPlan | None = Field(None, description="one source that is dealt out to the participants")
+    partition: PartitionPlan = Field(PartitionPlan(), description="how it is dealt out")
+    vocabulary: VocabularyPlan = Field(
+        VocabularyPlan(), description="tokenizer that a participant without one learns"
+    )
     model_settings: dict[str, bool | int | float | str] = Field(
         {}, description="configuration values of small models made in the run, such as patch_size"
     )
-    participants: Annotated[tuple[ParticipantPlan, ...], Field(min_length=1)]
+    participants: Annotated[tuple[ParticipantPlan, ...], Field(min_length=1, description="who takes part")]
     metrics: tuple[str, ...] = Field(
         (), description="metrics of evaluation that may leave; default: loss and the task's"
     )
-    baselines: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = Field((), description="what is run beside, see compare.md")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

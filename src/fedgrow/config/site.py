@@ -34,17 +34,17 @@ class LimitsPlan(Frozen):
 class SitePlan(Frozen):
     """A site: its name in the coordinator's plan, its small model and data, its folder, and its limits."""
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=NAME, description="its name in the coordinator's plan")]
     coordinator: Annotated[str, Field(pattern=ADDRESS, description="host:port")]
     certificate: str = Field(description="the coordinator's ca.crt, as its invitation brought it")
     folder: Annotated[str, Field(max_length=1024)] = Field(
         description="where keys, private state, the ledger and the grown model are kept"
     )
-    model: str
-    data: DataPlan
-    tokenizer: str | None = None
-    prepare: PreparePlan | None = None
-    limits: LimitsPlan = LimitsPlan()
+    model: str = Field(description="folder or hub id of its small model")
+    data: DataPlan = Field(description="its data, as in a plan")
+    tokenizer: str | None = Field(None, description="default: beside the model")
+    prepare: PreparePlan | None = Field(None, description="default: the plan's")
+    limits: LimitsPlan = Field(LimitsPlan(), description="what it agrees to")
     plan: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="digest of the plan that is approved beforehand; else it is asked for once"
     )

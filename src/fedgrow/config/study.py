@@ -16,8 +16,8 @@ SETTING = ("operator", "local_operator", "schedule", "training", "strategy", "co
 class MethodPlan(Frozen):
     """One method of a study: an approach, and the settings of the plan that it changes."""
 
-    approach: str = "dual-ligo"
-    set: Settings = Field(default_factory=dict)
+    approach: str = Field("dual-ligo", description="Fed-Grow, or a baseline's name")
+    set: Settings = Field(default_factory=dict, description="what it changes, as dotted.key: value")
 
     @model_validator(mode="after")
     def _fair(self) -> Self:
@@ -33,7 +33,7 @@ class TaskPlan(Frozen):
     """One task of a study: a plan, and changes to it."""
 
     plan: str | None = Field(None, description="a plan's file or name; default: the study's")
-    set: Settings = Field(default_factory=dict)
+    set: Settings = Field(default_factory=dict, description="changes to it, as dotted.key: value")
 
 
 def _as_it_is() -> dict[str, TaskPlan]:
@@ -58,14 +58,24 @@ class Study(Frozen):
         seeds: seeds of everything that is drawn.
     """
 
-    name: Names = "study"
-    plan: str | None = None
-    paths: dict[str, str] = Field(default_factory=dict)
-    set: Settings = Field(default_factory=dict)
-    methods: Annotated[dict[Names, MethodPlan], Field(min_length=1)]
-    tasks: dict[Names, TaskPlan] = Field(default_factory=_as_it_is, min_length=1)
-    partitions: dict[Names, Settings] = Field(default_factory=_as_dealt, min_length=1)
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    name: Names = Field("study", description="of its folder and report")
+    plan: str | None = Field(
+        None, description="the plan that tasks start from: a file, or a shipped one's name"
+    )
+    paths: dict[str, str] = Field(default_factory=dict, description="of the plans, by name")
+    set: Settings = Field(default_factory=dict, description="changes to all plans, as dotted.key: value")
+    methods: Annotated[dict[Names, MethodPlan], Field(min_length=1)] = Field(
+        description="what is compared; the first is the one that the others are compared with"
+    )
+    tasks: dict[Names, TaskPlan] = Field(
+        default_factory=_as_it_is, min_length=1, description="what on; default: the plan as it is"
+    )
+    partitions: dict[Names, Settings] = Field(
+        default_factory=_as_dealt, min_length=1, description="settings of partition; default: the plan's"
+    )
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
+        (0, 1, 2), description="one experiment each"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -108,7 +108,8 @@ class Limits:
 
         Raises:
             Refused: the time or the rounds are over, the plan does not ask for this, or the round was asked for with
-                other arrays, or with others of its answers taken, or before a later one.
+                other arrays, or with others of its answers taken.
+            FedgrowError: the round was asked for after a later one; that is not answered, and the site goes on.
         """
         kind = message.metadata.message_type
         if kind not in (SAVE, END):
@@ -126,7 +127,7 @@ class Limits:
             digest = f"{digest} {TAKEN} {taken!r}"
         known, begun = given.get(step, []), _begun(given)
         if server_round < max(begun, default=0) and (digest not in known or plan.may_miss_rounds):
-            raise Refused(f"{kind}: round {server_round} was asked for after round {max(begun)}")
+            raise FedgrowError(f"{kind}: round {server_round} was asked for after round {max(begun)}")
         if digest in known:
             return
         if len(known) == (_evaluated(plan) if kind == EVALUATE else 1):
