@@ -3,8 +3,8 @@
 Question: participants that were not in the federation take its Global-LiGO as it is and train only their Local-LiGO and
 head (`newcomer`), only their head (`head-only`; with the untrained operator: `untrained`), or train it on (`warm`). After
 how many steps do they reach the mean that the members reached, against growing alone from the untrained start (`alone`),
-with the same steps and data, and against the small model trained on (`small`)? A run that never reaches it counts as such.
-Newcomers may simply have harder shards than members, so the steps to where `alone` ends stand beside.
+with the same steps and data, and against the small model fine-tuned locally (`small`)? A run that never reaches it counts as
+such. Newcomers may simply have harder shards than members, so the steps to where `alone` ends stand beside.
 
 The plan's last participants are the newcomers; shards are dealt out once, so that nobody shares examples.
 

@@ -25,7 +25,7 @@ SHAPES = [p["model"] for p in PLAN["participants"]]
 
 
 def begin(out: Path, name: str, **changes: Any) -> RunFolder:
-    """Make a run folder with readied small models, and settle a baseline."""
+    """Make a run folder with prepared small models, and settle a baseline."""
     forget()
     values = {**PLAN, "data": DIGITS, "baselines": [name], **changes}
     plan = parse_plan(yaml.safe_dump(values), "tiny", Path.cwd())

@@ -32,7 +32,7 @@ def test_it_is_better_than_chance(tmp_path):
 
 def test_a_model_that_came_is_probed_as_it_came(tmp_path):
     made = site(tmp_path / "first")
-    assert as_it_came(made) is made.small_model  # made in the run: the readied one
+    assert as_it_came(made) is made.small_model  # made in the run: the prepared one
     folder = tmp_path / "model"
     shutil.copytree(made.small_folder, folder)
     people = [{"name": n, "model": str(folder)} for n in ("ada", "bob", "cyd")]

@@ -35,7 +35,7 @@ def test_one_run_with_all_of_them(tmp_path):
 def test_a_run_broken_half_way_resumes_to_the_same_result(tmp_path, monkeypatch):
     name = "heterofl"
     whole = run_tiny(tmp_path / "whole", data=DIGITS, baselines=[name])
-    pull = Pull(after=20)  # in the second round's training: 6 messages to ready, then 12 a round
+    pull = Pull(after=20)  # in the second round's training: 6 messages to prepare, then 12 a round
     plain = carry_out.run_local
 
     def broken(server, client, people, config, tap):

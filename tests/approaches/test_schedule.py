@@ -40,8 +40,8 @@ def test_every_federated_approach_has_the_same_steps(name):
         if hasattr(approach, "rounds"):
             given = sum(steps for parts in approach.rounds(plan) for _, steps in parts)
             after = plan.schedule.finetune_steps if approach is FED_GROW else 0
-            readied = len(approach.readied(plan)) == len(plan.participants)
-            before = plan.prepare.steps if readied else 0
+            prepared = len(approach.prepared(plan)) == len(plan.participants)
+            before = plan.prepare.steps if prepared else 0
             assert before + given + after == plan.prepare.steps + total_steps(plan), approach.name
 
 

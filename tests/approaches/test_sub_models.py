@@ -88,7 +88,7 @@ def test_a_part_comes_down_as_the_server_holds_it(heard):
         assert all(torch.equal(arrays[n], t) for n, t in expected.items())
 
 
-@pytest.mark.parametrize("after", [13, 20])  # 6 messages to ready, 12 a round
+@pytest.mark.parametrize("after", [13, 20])  # 6 messages to prepare, 12 a round
 def test_a_broken_federation_goes_on_to_the_same_end(heard, tmp_path, after):
     name, whole, _, _ = heard
     run = begin(tmp_path / "run", name)

@@ -13,7 +13,7 @@ def test_compare_from_the_command_line(tmp_path, run):
     options = ["compare", tmp_path / "study.yaml", "--out", tmp_path / "out"]
     planned = run(*options, "--dry-run")
     assert planned.code == 0
-    assert "2 experiments, 0 done; 1 settings to ready" in planned.stdout
+    assert "2 experiments, 0 done; 1 settings to prepare" in planned.stdout
     assert not (tmp_path / "out").exists()
     ran = run(*options, "--json", "--jobs", 2)
     assert ran.code == 0, ran.stderr

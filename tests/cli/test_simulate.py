@@ -17,7 +17,7 @@ def test_a_run_prints_its_results_and_where_they_are(run, tmp_path):
     assert outcome.code == 0
     for words in (
         "grown together (Fed-Grow)",
-        "the small model trained on",
+        "the small model fine-tuned locally",
         "ada",
         f"report: {out}/report.md",
     ):

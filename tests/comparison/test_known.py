@@ -44,7 +44,7 @@ def test_a_result_of_another_plan_is_refused_by_name(table, tmp_path):
 
 
 def test_a_result_is_known_whatever_its_approach_does_not_go_by(table, tmp_path):
-    """The small model trained on is the same under another operator; what is grown together is not."""
+    """The small model fine-tuned locally is the same under another operator; what is grown together is not."""
     changed = {"operator.rank": 1, "strategy.name": "FedMedian"}
     assert METHODS["small"]["approach"] == "small"
     only = study(tmp_path, methods={"small": METHODS["small"]}, seeds=[0], set=changed)
@@ -67,7 +67,7 @@ def test_a_result_follows_from_settings_that_its_method_may_not_set(tmp_path):
 
 
 def test_what_was_grown_by_other_code_is_refused(table, tmp_path):
-    """The same plan may mean another operator there; of the small model trained on that is not so."""
+    """The same plan may mean another operator there; of the small model fine-tuned locally that is not so."""
     lines = pd.read_parquet(table)
     versions = [json.dumps(json.loads(text) | {"fedgrow": "0.1.0+00000000"}) for text in lines["versions"]]
     lines.assign(versions=versions).to_parquet(tmp_path / "old.parquet")

@@ -16,7 +16,7 @@ PHASES = {"schedule": {"kind": "two-phase", "rounds": 3, "steps": 2, "local_step
 
 
 def begun(folder, limits=None, **changes):
-    """Return a site that approved a plan and readied its model."""
+    """Return a site that approved a plan and prepared its model."""
     one = site(folder, **({"limits": limits} if limits else {}))
     one.answer(shown(folder, **changes))
     one.answer(message("train.prepare"))

@@ -37,7 +37,7 @@ UNFIT = {
         "the plan names tokenizer",
     ),
     "another's model": ({"participants": people(model="gpt2", data={"source": "a/b"})}, "names data, model"),
-    "its readying": ({"participants": people(prepare={"steps": 9})}, "the plan names prepare"),
+    "its preparation": ({"participants": people(prepare={"steps": 9})}, "the plan names prepare"),
     "data": ({"data": {"source": "a/b"}}, "the plan names data"),
     "an open shape": ({"intermediate": "auto"}, "leaves its family or intermediate shape open"),
     "open metrics": ({"metrics": []}, "metrics: the plan lists none"),

@@ -1,6 +1,6 @@
 """Fed-Grow and what it is measured against, one approach per file; add one by adding a file, and its import and a line here.
 
-Every approach has the same seeds, shards, readied small models and budget of steps.
+Every approach has the same seeds, shards, prepared small models and budget of steps.
 """
 
 from fedgrow.approaches.base import Alone, Approach, Ended, Federated, Outcome, Together

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from fedgrow.approaches.schedule import Parts, jointly, readying_steps, spread_steps
+from fedgrow.approaches.schedule import Parts, jointly, preparing_steps, spread_steps
 from fedgrow.architectures import Family, Shape
 from fedgrow.config.plan import CompressionPlan, Plan, StrategyPlan, TrainingPlan
 from fedgrow.disk.atomic import read_tensors, write_tensors
@@ -98,13 +98,13 @@ class Approach(ABC):
     also_read: ClassVar[tuple[str, ...]] = ()
     grows: ClassVar[bool] = False
 
-    def readied(self, plan: Plan) -> Collection[int]:
-        """Return whose readied small models it begins with, by number: their readying is part of its cost."""
+    def prepared(self, plan: Plan) -> Collection[int]:
+        """Return whose prepared small models it begins with, by number: preparing them is part of its cost."""
         return range(len(plan.participants))
 
-    def unreadied(self, plan: Plan) -> int:
-        """Return a participant's steps in place of a readying that the approach does not begin with."""
-        return 0 if len(self.readied(plan)) == len(plan.participants) else readying_steps(plan)
+    def unprepared(self, plan: Plan) -> int:
+        """Return a participant's steps in place of a preparation that the approach does not begin with."""
+        return 0 if len(self.prepared(plan)) == len(plan.participants) else preparing_steps(plan)
 
     def check(self, plan: Plan, family: Family, shapes: Sequence[Shape]) -> None:
         """Refuse a plan that the approach cannot carry out, before anything is written.
@@ -206,7 +206,7 @@ class Federated(Approach):
 
     def rounds(self, plan: Plan) -> list[Parts]:
         """Return the phases and steps before the first round, and of every round."""
-        return jointly(spread_steps(plan, self.unreadied(plan)), plan.schedule.rounds)
+        return jointly(spread_steps(plan, self.unprepared(plan)), plan.schedule.rounds)
 
     def trains(self, plan: Plan, name: str, server_round: int) -> bool:
         """Whether a shared tensor is trained in a round, if its phase trains it at all."""

@@ -2,10 +2,10 @@
 
 Of which small model: the largest that is public, as it came, before any private training; as good as public is one that
 a participant's entry names by folder or hub id. Where every small model is made in the run there is no public one, and
-the first participant's readied one is taken, which was trained on its data.
+the first participant's prepared one is taken, which was trained on its data.
 
 Participants begin with everything of it that means the same to them: body, pooler, and a head over the same labels or
-words. Not so a head over classes that was readied on the first participant's own shares of them: others, and the average,
+words. Not so a head over classes that was prepared on the first participant's own shares of them: others, and the average,
 did better with a fresh one (digits, 4 rounds of 15 steps, mean accuracy at two development seeds: fresh 0.63 and 0.80,
 the first's 0.47 and 0.75, each participant's own grown onto the common body 0.55 and 0.73).
 
@@ -103,8 +103,8 @@ class Common:
         return codec.vocabulary_digest() == self.vocabulary
 
 
-def readied(plan: Plan) -> Collection[int]:
-    """Return whose readied small model the common one is grown from, by number: nobody's, where one is public."""
+def prepared(plan: Plan) -> Collection[int]:
+    """Return whose prepared small model the common one is grown from, by number: nobody's, where one is public."""
     return () if any(isinstance(entry.model, str) for entry in plan.participants) else (0,)
 
 
@@ -125,7 +125,7 @@ def grow_common(site: Participant) -> nn.Module:
 
 
 def as_it_came(site: Participant) -> nn.Module:
-    """Return a participant's small model before any private training, where it is public; else the readied one."""
+    """Return a participant's small model before any private training, where it is public; else the prepared one."""
     if not isinstance(site.entry.model, str):
         return site.small_model
     seed = derive(site.plan.seed, INIT, site.index)
@@ -153,8 +153,8 @@ def own_config(common: Any, like: Any, *, words: bool) -> Any:
 
 
 def differing(site: Participant, codec: Codec) -> set[str]:
-    """Return the axes along which a common model fits nobody: classes, where its head was readied in the run."""
-    return {"label"} if readied(site.plan) and codec.labels else set()
+    """Return the axes along which a common model fits nobody: classes, where its head was prepared in the run."""
+    return {"label"} if prepared(site.plan) and codec.labels else set()
 
 
 def with_config(common: Any, config: Any, differ: Collection[str], seed: int) -> nn.Module:

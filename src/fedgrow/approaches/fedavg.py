@@ -27,7 +27,7 @@ class FedAvg(Federated):
     goes_by: ClassVar[tuple[str, ...]] = ("schedule", "training", "strategy", "compression")
     travels = "the large model's body"
 
-    def readied(self, plan: Plan) -> Collection[int]:
+    def prepared(self, plan: Plan) -> Collection[int]:
         """Return nobody's: it begins from scratch."""
         return ()
 

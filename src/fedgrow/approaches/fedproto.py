@@ -26,7 +26,7 @@ class FedProto(Federated):
     """Small models, held near common prototypes of the classes."""
 
     name = "fedproto"
-    title = "small models trained on, held near common class prototypes (FedProto)"
+    title = "small models fine-tuned locally, held near common class prototypes (FedProto)"
     travels = (
         "a table of mean features and numbers of examples, class by class (it shows who has which classes),"
     )

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
 from fedgrow.approaches.base import Federated
-from fedgrow.approaches.common_model import Common, readied
+from fedgrow.approaches.common_model import Common, prepared
 from fedgrow.config.plan import Plan
 from fedgrow.learners.base import Learner
 from fedgrow.participants.participant import Participant
@@ -21,9 +21,9 @@ class FromCommon(Federated):
     def around(self, common: Common, site: Participant) -> Learner:
         """Return what a participant trains around the common model."""
 
-    def readied(self, plan: Plan) -> Collection[int]:
+    def prepared(self, plan: Plan) -> Collection[int]:
         """Return that of the common model."""
-        return readied(plan)
+        return prepared(plan)
 
     def settle(self, run: RunFolder, sites: Sequence[Participant]) -> None:
         """Settle the common model, and what the shared tensors begin with."""

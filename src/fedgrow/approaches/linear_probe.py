@@ -1,7 +1,7 @@
 """Logistic regression on the small model's features: what the model knew of the task before it was trained for it.
 
-The model is as it came, before readying; one that is made in the run has nothing to show before, so there it is the readied
-one. Features are what its classifier reads. Where a model comes without the layers before its classifier (a pooler, a
+The model is as it came, before it was prepared; one that is made in the run has nothing to show before, so there it is the
+prepared one. Features are what its classifier reads. Where a model comes without the layers before its classifier (a pooler, a
 dense layer of the head), features pass through new ones with random weights.
 """
 
@@ -27,10 +27,10 @@ class LinearProbe(Alone):
     name = "linear-probe"
     title = "logistic regression on the small model's features, as it came"
     goes_by = ()
-    also_read = ("training",)  # its longest text; and models that are made in the run are readied by it
+    also_read = ("training",)  # its longest text; and models that are made in the run are prepared by it
     tasks = TASKS
 
-    def readied(self, plan: Plan) -> Collection[int]:
+    def prepared(self, plan: Plan) -> Collection[int]:
         """Return those that are made in the run."""
         return [i for i, p in enumerate(plan.participants) if not isinstance(p.model, str)]
 

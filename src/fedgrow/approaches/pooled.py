@@ -18,7 +18,7 @@ from fedgrow.approaches.common_model import (
     differing,
     grow_common,
     own_config,
-    readied,
+    prepared,
     source_of,
     with_config,
 )
@@ -47,9 +47,9 @@ class Pooled(Together):
     travels = "all data"
     grows = True
 
-    def readied(self, plan: Plan) -> Collection[int]:
+    def prepared(self, plan: Plan) -> Collection[int]:
         """Return that of the common model."""
-        return readied(plan)
+        return prepared(plan)
 
     def check(self, plan: Plan, family: Family, shapes: Sequence[Shape]) -> None:
         """Refuse language modelling where every participant learns a vocabulary of its own."""
@@ -76,7 +76,7 @@ class Pooled(Together):
         )
         data = codec.encode(joined([site.raw_data[0] for site in sites]))
         tests = [(codec.encode(site.raw_data[1]), own_choices(site, codec)) for site in sites]
-        steps = sum(own_steps(plan, i) + self.unreadied(plan) for i in range(people))
+        steps = sum(own_steps(plan, i) + self.unprepared(plan) for i in range(people))
         rounds = jointly(steps, plan.schedule.rounds)[1:]
         weights = learner.private_start()
         curves: list[list[Metrics]] = []
@@ -130,7 +130,7 @@ def codec_for_all(source: Participant, sites: Sequence[Participant]) -> Codec:
         entry = entry.model_copy(update={"data": data.model_copy(update={"labels": tuple(labels)})})
         if config is not None:  # a model's own labels would come before the list of all
             config.id2label = {i: f"LABEL_{i}" for i in range(len(labels))}
-    # a tokenizer that is learned is that participant's: its readied model knows no other
+    # a tokenizer that is learned is that participant's: its prepared model knows no other
     return source.task.codec(Given(source.plan, entry, shard, config, source.raw_data[0]))
 
 

@@ -23,21 +23,21 @@ def own_steps(plan: Plan, participant: int) -> int:
     return _besides(plan) + rounds * plan.schedule.steps
 
 
-def spread_steps(plan: Plan, unreadied: int = 0) -> int:
+def spread_steps(plan: Plan, unprepared: int = 0) -> int:
     """Return how many steps are spread over rounds that take the place of all phases, so that the budget is the same.
 
     Where a round has only a share of the participants, they have the steps outside of rounds for those who are away, too.
 
     Args:
         plan: the plan.
-        unreadied: the steps of a readying that an approach does not begin with.
+        unprepared: the steps of a preparation that an approach does not begin with.
     """
-    besides = _besides(plan) + unreadied
+    besides = _besides(plan) + unprepared
     return round(besides / plan.schedule.participation) + plan.schedule.rounds * plan.schedule.steps
 
 
-def readying_steps(plan: Plan) -> int:
-    """Return how many steps a participant's small model is readied with; the most, where they differ."""
+def preparing_steps(plan: Plan) -> int:
+    """Return how many steps a participant's small model is prepared with; the most, where they differ."""
     return max((entry.prepare or plan.prepare).steps for entry in plan.participants)
 
 

@@ -1,4 +1,4 @@
-"""The small model trained on, for as many steps as its owner would spend on growth: the cheapest thing one could do."""
+"""The small model fine-tuned locally, for as many steps as growth would take: the cheapest thing one could do."""
 
 from itertools import accumulate
 
@@ -13,7 +13,7 @@ class Small(Alone):
     """The small model, fine-tuned on."""
 
     name = "small"
-    title = "the small model trained on, as many steps"
+    title = "the small model fine-tuned locally, as many steps"
 
     def run(self, site: Participant) -> Ended:
         """Train all weights of the small model, with one optimizer throughout: a slight favour to it."""

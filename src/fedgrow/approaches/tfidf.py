@@ -16,7 +16,7 @@ class TfIdf(Alone):
     goes_by = ()
     tasks = ("sequence-classification",)
 
-    def readied(self, plan: Plan) -> Collection[int]:
+    def prepared(self, plan: Plan) -> Collection[int]:
         """Return nobody's: it takes no model."""
         return ()
 

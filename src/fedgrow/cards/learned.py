@@ -31,7 +31,7 @@ def caveat(record: Mapping[str, Any]) -> str:
         f"Task {record['task']}: {counts['train']:,} examples to train on, metrics on {counts['test']:,} held-out ones."
         + (
             f" Made anew, at random: {new}. So the small model knows nothing of the task yet, nor does the grown one at the "
-            "start: compare with the small model trained on (fedgrow simulate, baseline small)."
+            "start: compare with the small model fine-tuned locally (fedgrow simulate, baseline small)."
             if new
             else ""
         )

@@ -79,7 +79,7 @@ def compare(
     loaded = load_study(study, [*(settings or []), *(f"paths.{path}" for path in paths or [])])
     folder = out or Path("studies") / loaded.name
     work = Work(loaded, folder, known or [])
-    unready, left = work.to_do()
+    unprepared, left = work.to_do()
     if only_report and not known and not (folder / STUDY).is_file():
         raise FedgrowError(
             f"--report: there is no study in {folder}; name its folder as --out, or leave --report out"
@@ -88,7 +88,7 @@ def compare(
     if dry_run:
         work.check_data()
         done = len(work.all()) - len(left)
-        print(f"{len(work.all())} experiments, {done} done; {len(unready)} settings to ready")
+        print(f"{len(work.all())} experiments, {done} done; {len(unprepared)} settings to prepare")
         for one in left:
             print(f"  {one.name}")
         return
@@ -96,7 +96,7 @@ def compare(
     if left and not only_report:
         with step_bars(console, as_json=as_json) as progress:
             bars = {
-                "setting": progress.add_task("small models", total=len(unready), note=""),
+                "setting": progress.add_task("small models", total=len(unprepared), note=""),
                 "experiment": progress.add_task("experiments", total=len(left), note=""),
             }
 

@@ -93,7 +93,7 @@ def told(plan: "Plan", digest: str) -> str:
         f"{schedule.local_steps if schedule.kind == 'two-phase' else 0:,} before the first round, "
         f"{schedule.finetune_steps:,} after the last\n"
         f"  leaves this site in every round: Global-LiGO, {leaving.arrays} arrays of {leaving.numbers:,} numbers, "
-        f"{leaving.bytes:,} bytes ({plan.compression.kind} compression); its number of training examples; its training "
+        f"{leaving.bytes:,} bytes (compression: {plan.compression.kind}); its number of training examples; its training "
         f"loss; of its held-out examples: {', '.join(plan.metrics)}\n"
         f"all settings that are not the default:\n{textwrap.indent(chosen(plan), '  ')}"
     )

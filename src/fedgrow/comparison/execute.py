@@ -76,12 +76,12 @@ def experiment(folder: Path, setting: Path, approach: str, plan_text: str) -> No
     except FedgrowError as error:
         raise FedgrowError(why(run, error, now)) from None
     seconds = time.perf_counter() - began
-    readied = [read_json(run.participant(n) / "private" / "small" / "prepared.json") for n in run.plan.names]
+    prepared = [read_json(run.participant(n) / "private" / "small" / "prepared.json") for n in run.plan.names]
     record = {
         # of a resumed one they would be those of a part
         "seconds": None if resumed else seconds,
         "peak_memory": None if resumed else _peak_memory(),
-        "readying_flops": [r["flops"] for r in readied],
+        "readying_flops": [r["flops"] for r in prepared],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
         "inputs": inputs(run.plan),

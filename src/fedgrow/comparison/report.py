@@ -24,7 +24,7 @@ Rows = list[list[str]]
 AXES = {
     "round": "rounds",
     "bytes": "bytes travelled (all participants, both ways)",
-    "flops": "training FLOPs (readying apart)",
+    "flops": "training FLOPs (preparing small models apart)",
 }
 
 
@@ -80,7 +80,7 @@ NOTES = (
     "messages as serialised, with evaluation's broadcasts. Evaluation along with the next round is of arrays as rounded for "
     "the way (`compression.down`), the last round's of exact ones. The large body, in float32, is without tables and "
     "projections of a fixed size (vocabulary, positions, patches). Arithmetic is counted by torch (products, convolutions, "
-    "attention); readying is that of small models before growth. Peak memory is that of the experiment's whole process, "
+    "attention); preparing is that of small models before growth. Peak memory is that of the experiment's whole process, "
     "with all its participants; seconds are with evaluation and counting."
 )
 
@@ -90,7 +90,7 @@ def head(study: Study, frame: pd.DataFrame, failed: dict[str, str], missing: int
     record = environment()
     seeds = ", ".join(map(str, study.seeds))
     facts = [
-        f"{len(frame)} experiments; seeds {seeds}; methods are held against `{next(iter(study.methods))}`",
+        f"{len(frame)} experiments; seeds {seeds}; methods are compared with `{next(iter(study.methods))}`",
         f"{record['platform']}, {record['cpus']} cores, one thread an experiment",
     ]
     if len(frame):
@@ -216,7 +216,7 @@ def method_rows(part: pd.DataFrame) -> Rows:
     rows = [
         [
             "method", "seeds", metric, "sd", "worst", *more, "trained", "share",
-            "up a round, of the large body", "bytes up / down", "GFLOPs", "readying", "peak MB", "s",
+            "up a round, of the large body", "bytes up / down", "GFLOPs", "preparing", "peak MB", "s",
         ]
     ]  # fmt: skip
     groups = dict(iter(part.groupby("method", sort=False)))

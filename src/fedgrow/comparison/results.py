@@ -80,7 +80,7 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
             f"{name}_sd": float(values.std()),
             f"{name}_worst": float(values.min() if task.higher_is_better(name) else values.max()),
         }
-    readied = APPROACHES[experiment.approach].readied(plan)
+    prepared = APPROACHES[experiment.approach].prepared(plan)
     return found | {
         "trained": float(np.mean([e.trained for e in ended])),
         "model": float(np.mean([e.model for e in ended])),
@@ -89,7 +89,7 @@ def line(experiment: Experiment, record: dict[str, Any]) -> dict[str, Any]:
         "bytes_down": outcome.bytes_down[-1] if outcome.bytes_down else 0,
         "body_bytes": 4 * body_size(plan),
         "flops": float(sum(e.flops[-1] for e in ended if e.flops)),
-        "readying_flops": float(sum(record["readying_flops"][i] for i in readied)),
+        "readying_flops": float(sum(record["readying_flops"][i] for i in prepared)),
         "peak_memory": _or_nan(record["peak_memory"]),
         "seconds": _or_nan(record["seconds"]),
         "finished": record["finished"],

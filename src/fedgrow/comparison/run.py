@@ -130,14 +130,14 @@ class Work:
 
     def _run(self, jobs: int, report: Report) -> dict[str, str]:
         write_text(self.out / STUDY, write_yaml(self.study.model_dump(mode="json")))
-        unready, left = self.to_do()
+        unprepared, left = self.to_do()
         failed: dict[str, str] = {}
         context = _context()
         pool = ProcessPoolExecutor(jobs, context, initializer=_quiet, max_tasks_per_child=1)
         try:
             waiting: dict[Future[None], Setting | Experiment] = {}
-            blocked = {s.name for s in unready}
-            for setting in unready:
+            blocked = {s.name for s in unprepared}
+            for setting in unprepared:
                 waiting[self._submit(pool, setting)] = setting
             for one in (e for e in left if e.setting.name not in blocked):
                 waiting[self._submit(pool, one)] = one

@@ -171,13 +171,14 @@ class TrainingPlan(Frozen):
         1e-3, description="for whole models: baselines that train all weights"
     )
     small_model_learning_rate: PositiveFloat | None = Field(
-        None, description="for the small model trained on, and FedProto's; default: that of readying it"
+        None,
+        description="for the small model fine-tuned locally, and FedProto's; default: that of preparing it",
     )
     lora_learning_rate: PositiveFloat = Field(1e-3, description="for LoRA's factors: baseline fedlora")
     lora_rank: PositiveInt = Field(8, description="of LoRA's terms: baseline fedlora")
     lora_alpha: PositiveFloat = Field(16.0, description="LoRA's terms are multiplied by it over their rank")
     finetune_learning_rate: PositiveFloat | None = Field(
-        None, description="for fine-tuning after the last round; default: that of readying the small model"
+        None, description="for fine-tuning after the last round; default: that of preparing the small model"
     )
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="share of a round's steps over which rates rise"

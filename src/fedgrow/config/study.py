@@ -52,7 +52,7 @@ class Study(Frozen):
         plan: the plan that tasks start from: a file, or the name of a shipped one.
         paths: paths of the plans, by name.
         set: changes to the plans of all experiments, as ``dotted.key: value``.
-        methods: what is compared; the first is the one that the others are held against.
+        methods: what is compared; the first is the one that the others are compared with.
         tasks: what on; default: the plan as it is.
         partitions: how the data is dealt out: settings under ``partition``; default: as the plan says.
         seeds: seeds of everything that is drawn.

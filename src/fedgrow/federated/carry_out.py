@@ -52,7 +52,7 @@ def carry_out(run: RunFolder, name: str, engine: str = "local", tap: Tap | None 
 
 
 def prepared_sites(run: RunFolder) -> list[Member]:
-    """Return all participants, each with its small model readied."""
+    """Return all participants, each with its small model prepared."""
     sites = [member_at(str(run.path), i, FED_GROW.name) for i in range(len(run.plan.participants))]
     for site in sites:
         with one_thread():

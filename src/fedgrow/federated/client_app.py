@@ -96,7 +96,7 @@ app = SiteApp()
 
 @app.train("prepare")
 def prepare(message: Message, context: Context) -> Message:
-    """Ready the small model."""
+    """Prepare the small model."""
     site = member_of(context)
     site.prepare()
     return reply_with(message, site, {})

@@ -51,7 +51,7 @@ class Member(Participant):
 
     @cached_property
     def learner(self) -> Learner:
-        """What this participant trains, around its small model: readied now, if it was away when all readied theirs."""
+        """What this participant trains, around its small model: prepared now, if it was away when all prepared theirs."""
         self.prepare()
         return self.approach.learner(self)
 

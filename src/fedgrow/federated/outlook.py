@@ -58,7 +58,7 @@ def in_words(found: dict[str, Any]) -> str:
             f"large shape         {found['large']}",
             f"rounds              {found['rounds']:,} ({found['schedule']}), {found['steps']:,} steps a participant in all",
             f"sent in a round     Global-LiGO: {sent['arrays']} arrays, {sent['parameters']:,} parameters, "
-            f"{sent['bytes']:,} bytes ({sent['compression']} compression)",
+            f"{sent['bytes']:,} bytes (compression: {sent['compression']})",
             f"metrics             {', '.join(found['metrics'])}",
             f"baselines           {', '.join(found['baselines']) or 'none'}",
         ]

@@ -148,7 +148,7 @@ class Federation:
             self._emit("saved")
 
     def _begin(self) -> Checkpoint:
-        """Have the small models readied, and with them, in two phases, Local-LiGO."""
+        """Have the small models prepared, and with them, in two phases, Local-LiGO."""
         self._ask(PREPARE, 0, None)
         self._emit("prepared")
         arrays = to_record(self.approach.start(self.run_folder))

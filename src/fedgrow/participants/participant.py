@@ -57,7 +57,7 @@ class Participant(OwnData):
 
     @property
     def small_folder(self) -> Path:
-        """Where the readied small model lies."""
+        """Where the prepared small model lies."""
         return self.folder / "private" / "small"
 
     def prepare(self) -> None:
@@ -105,7 +105,7 @@ class Participant(OwnData):
 
     @cached_property
     def prepared(self) -> dict[str, Any]:
-        """What is known of the readied small model: shape, parameters, metrics."""
+        """What is known of the prepared small model: shape, parameters, metrics."""
         return read_json(self.small_folder / "prepared.json")
 
     @property
@@ -120,7 +120,7 @@ class Participant(OwnData):
 
     @cached_property
     def small_model(self) -> nn.Module:
-        """The readied small model."""
+        """The prepared small model."""
         return load_model(self.small_folder, self.task.name)[0]
 
     def save_pretrained(self, model: Any, folder: Path) -> None:
@@ -163,7 +163,7 @@ class Participant(OwnData):
         try:
             fitted = train(phase=phase, steps=steps, seed=seed, watch=watch or self.watch, trains=trains)
         except FedgrowError as error:
-            when = "while its small model was readied" if prepare else f"in round {server_round}"
+            when = "while its small model was prepared" if prepare else f"in round {server_round}"
             raise FedgrowError(f"participant {self.name}, {when}: {error}") from None
         if fitted.skipped:  # for the participant's eyes only
             private_folder = self.folder / "private"

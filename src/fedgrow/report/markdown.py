@@ -161,7 +161,7 @@ def unused(run: RunFolder) -> str:
 def budget(plan: Plan) -> str:
     """Say what every method was given, where they differ, and which way that leans."""
     people = len(plan.participants)
-    others = [name for name in plan.baselines if len(BASELINES[name].readied(plan)) < people]
+    others = [name for name in plan.baselines if len(BASELINES[name].prepared(plan)) < people]
     share = plan.schedule.participation
     return (
         f"Budget: {total_steps(plan)} steps a participant{_but(plan)}, same shards and batch size"
@@ -170,9 +170,9 @@ def budget(plan: Plan) -> str:
             if share < 1
             else ""
         )
-        + f". Methods begin with small models readied by {plan.prepare.steps} steps on the participant's own shard"
+        + f". Methods begin with small models prepared by {plan.prepare.steps} steps on the participant's own shard"
         + (f", but not {', '.join(others)}, which begin with one of them, or none" if others else "")
-        + ". The small model trained on keeps one optimizer, where rounds begin a fresh one: a slight favour to it."
+        + ". The small model fine-tuned locally keeps one optimizer, where rounds begin a fresh one: a slight favour to it."
     )
 
 

@@ -1,4 +1,4 @@
-"""Whose readying is part of an approach's cost."""
+"""Whose preparation is part of an approach's cost."""
 
 import pytest
 
@@ -11,7 +11,7 @@ FROM_NONE = {"fedavg", "fedprox", "heterofl", "fedrolex", "tfidf"}
 
 
 @pytest.mark.parametrize("name", APPROACHES)
-def test_readying_counts_where_it_is_begun_with(name):
+def test_preparation_counts_where_it_is_begun_with(name):
     made = tiny_plan()
     first, *others = made.participants
     public = made.model_copy(
@@ -24,4 +24,4 @@ def test_readying_counts_where_it_is_begun_with(name):
         **dict.fromkeys(FROM_NONE, ([], [])),
         "linear-probe": (everyone, everyone[1:]),
     }[name]
-    assert tuple(list(APPROACHES[name].readied(plan)) for plan in (made, public)) == expected
+    assert tuple(list(APPROACHES[name].prepared(plan)) for plan in (made, public)) == expected
