@@ -1,8 +1,8 @@
 """Logistic regression on the small model's features: what the model knew of the task before it was trained for it.
 
 The model is as it came, before it was prepared; one that is made in the run has nothing to show before, so there it is the
-prepared one. Features are what its classifier reads. Where a model comes without the layers before its classifier (a pooler, a
-dense layer of the head), features pass through new ones with random weights.
+prepared one. Features are what its classifier reads. Where a model comes without the layers before its classifier (a
+pooler, a dense layer of the head), features pass through new ones with random weights.
 """
 
 from collections.abc import Collection
