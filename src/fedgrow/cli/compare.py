@@ -68,7 +68,7 @@ def compare(
     """Compare methods on the same data, small models, seeds and budget.
 
     Every experiment is a line of `results.parquet`; `report.md` and `report.html` hold tables, paired differences with their
-    confidence intervals, and learning curves against rounds, bytes and arithmetic. The same command goes on where it was
+    confidence intervals, and learning curves against rounds, bytes and FLOPs. The same command goes on where it was
     stopped; methods, tasks, partitions and seeds may be added to a study that was begun.
     """
     from fedgrow.comparison.report import write_report

@@ -76,7 +76,7 @@ def write_report(study: Study, frame: pd.DataFrame, out: Path, failed: dict[str,
 NOTES = (
     "Every figure is measured on each participant's own held-out data; `±` is the sample's standard deviation over seeds, "
     "`sd` that of all participants (mean over seeds); differences are paired over the seeds that both methods have, with a "
-    f"{LEVEL:.0%} interval (Student's t). Bytes and arithmetic are of all rounds and participants; bytes are those of the "
+    f"{LEVEL:.0%} interval (Student's t). Bytes and FLOPs are of all rounds and participants; bytes are those of the "
     "messages as serialised, with evaluation's broadcasts. Evaluation along with the next round is of arrays as rounded for "
     "the way (`compression.down`), the last round's of exact ones. The large body, in float32, is without tables and "
     "projections of a fixed size (vocabulary, positions, patches). Arithmetic is counted by torch (products, convolutions, "
