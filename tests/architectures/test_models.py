@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from fedgrow.architectures import families, read
-from fedgrow.architectures.models import empty_model, load_config, load_model, meta_model, new_model
+from fedgrow.architectures.models import (
+    empty_model,
+    hub_id_of,
+    load_config,
+    load_model,
+    meta_model,
+    new_model,
+)
 from fedgrow.errors import ArchitectureError, FedgrowError
 from tests import tiny, zoo
 from tests.architectures.folders import SHAPE, edit_config, edit_tensors, folder
@@ -123,6 +130,21 @@ class TestQuirks:
         loaded, new = load_model(path, CLASSIFY)
         assert "classifier.weight" in new
         assert same_logits("bert-body", saved.bert, loaded.bert)
+
+
+class TestHubIds:
+    @pytest.mark.parametrize("name", ["gpt2", "google/vit-base-patch16-224"])
+    def test_a_name_of_the_hub_is_one(self, name):
+        assert hub_id_of(name) == name
+
+    @pytest.mark.parametrize("name", ["", "/models/bert", "../bert", "a/b/c", "models/bert small"])
+    def test_a_path_is_none(self, name):
+        assert hub_id_of(name) is None
+
+    def test_a_folder_is_none_whatever_its_name(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "gpt2").mkdir()
+        assert hub_id_of("gpt2") is None
 
 
 class TestRefused:

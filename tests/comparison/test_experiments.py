@@ -102,7 +102,10 @@ def test_methods_that_do_not_fit_a_task_are_left_out(tmp_path):
             {"methods": {"x": {"set": {"operator.kind": "odd"}}}},
             "methods.x on plan-plan-0: operator.kind: 'odd'",
         ),
-        ({"partitions": {"p": {"kind": "odd"}}}, r"(?s)task plan, partition p, seed 0: plan .*partition\.kind"),
+        (
+            {"partitions": {"p": {"kind": "odd"}}},
+            r"(?s)task plan, partition p, seed 0: plan .*partition\.kind",
+        ),
     ],
 )
 def test_wrong_settings_are_named(tmp_path, changes, said):
