@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 
 from fedgrow.comparison.results import gather
-from fedgrow.comparison.run import Work, cores
+from fedgrow.comparison.run import StudyRun, cores
 from fedgrow.config.load import load_plan, load_study
 from fedgrow.config.plan import Plan
 from fedgrow.data.examples import Examples
@@ -90,7 +90,7 @@ def one_seed(args: argparse.Namespace, seed: int) -> tuple[float, pd.DataFrame, 
     methods = json.loads(json.dumps(METHODS).replace('""', json.dumps(str(folder / "members" / "operator"))))
     study = {"name": "newcomers", "plan": "newcomers.yaml", "methods": methods, "seeds": [seed]}
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    work = Work(load_study(folder / "study.yaml"), folder / "study")
+    work = StudyRun(load_study(folder / "study.yaml"), folder / "study")
     failed = work.run(args.jobs, lambda *_: None)
     if failed:
         raise SystemExit(f"failed: {failed}")

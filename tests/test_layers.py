@@ -1,6 +1,7 @@
-"""The folders of the source stand on each other in one order: none imports, on any way, what imports it."""
+"""The folders of the source stand on each other in one order: none imports, on any way, what imports it. One name, one class."""
 
 import ast
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -27,3 +28,9 @@ def test_no_folder_imports_what_imports_it():
         graph.setdefault(name, set()).update(imported(file) - {name})
     order = list(TopologicalSorter(graph).static_order())
     assert order.index("errors") < order.index("growth") < order.index("federated") < order.index("cli")
+
+
+def test_no_two_classes_have_one_name():
+    trees = (ast.parse(file.read_text("utf-8")) for file in SOURCE.rglob("*.py"))
+    names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []

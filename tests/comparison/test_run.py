@@ -14,7 +14,7 @@ from fedgrow.comparison import execute
 from fedgrow.comparison.execute import is_done
 from fedgrow.comparison.report import write_report
 from fedgrow.comparison.results import body_size, gather, write_table
-from fedgrow.comparison.run import Work
+from fedgrow.comparison.run import StudyRun
 from fedgrow.config.plan import Plan
 from fedgrow.disk.lock import Lock
 from fedgrow.errors import FedgrowError
@@ -29,7 +29,7 @@ PEOPLE = ("ada", "bob", "cyd")
 def done(tmp_path_factory):
     """A finished study of three methods and two seeds, and what was told on the way."""
     folder = tmp_path_factory.mktemp("study")
-    work = Work(
+    work = StudyRun(
         study(folder, methods=METHODS | {"fedavg": {"approach": "fedavg"}}, seeds=[0, 1]), folder / "out"
     )
     told = []
@@ -130,7 +130,7 @@ def test_what_is_done_keeps_no_models(done):
 
 def test_what_is_missing_is_done_anew_and_is_the_same(done, tmp_path):
     work, _ = done
-    copy = Work(work.study, tmp_path / "out")
+    copy = StudyRun(work.study, tmp_path / "out")
     shutil.copytree(work.out, copy.out)
     before = gather(copy)
     victim = copy.experiments["plan-plan-1"][0]
@@ -143,7 +143,7 @@ def test_what_is_missing_is_done_anew_and_is_the_same(done, tmp_path):
 
 def test_a_part_of_an_experiment_has_neither_seconds_nor_a_peak(done, tmp_path):
     work, _ = done
-    copy = Work(work.study, tmp_path / "out")
+    copy = StudyRun(work.study, tmp_path / "out")
     shutil.copytree(work.out, copy.out)
     victim = copy.experiments["plan-plan-1"][0]
     (copy.folder(victim) / "done.json").unlink()
@@ -157,7 +157,7 @@ def test_a_part_of_an_experiment_has_neither_seconds_nor_a_peak(done, tmp_path):
 def test_methods_and_seeds_may_be_added(done, tmp_path):
     work, _ = done
     shutil.copytree(work.out, tmp_path / "out")
-    more = Work(
+    more = StudyRun(
         study(tmp_path, methods=METHODS | {"alone": {"approach": "independent"}}, seeds=[0]), tmp_path / "out"
     )
     assert [e.name for e in more.to_do()[1]] == ["alone/plan-plan-0"]
@@ -167,11 +167,11 @@ def test_a_changed_plan_does_not_mix_with_what_is_done(done, tmp_path):
     work, _ = done
     shutil.copytree(work.out, tmp_path / "out")
     with pytest.raises(FedgrowError, match="plan-plan-0 holds an experiment with another plan"):
-        Work(study(tmp_path, seeds=[0], set={"schedule.rounds": 3}), tmp_path / "out")
+        StudyRun(study(tmp_path, seeds=[0], set={"schedule.rounds": 3}), tmp_path / "out")
 
 
 def test_one_failure_leaves_the_others(tmp_path):
-    work = Work(
+    work = StudyRun(
         study(tmp_path, methods={"together": {}, "wild": {"set": {"operator.learning_rate": 1e30}}}),
         tmp_path / "out",
     )
@@ -188,14 +188,14 @@ def _killed(*_) -> None:
 
 
 def test_a_worker_that_is_killed_ends_the_study_in_words_and_the_same_command_goes_on(tmp_path, monkeypatch):
-    work = Work(study(tmp_path, methods={"small": {"approach": "small"}}), tmp_path / "out")
+    work = StudyRun(study(tmp_path, methods={"small": {"approach": "small"}}), tmp_path / "out")
     with monkeypatch.context() as patch:
         patch.setattr("fedgrow.comparison.run.experiment", _killed)
         with pytest.raises(
             FedgrowError, match=r"a worker was ended from outside .* the same command goes on"
         ):
             work.run(2, lambda *_: None)
-    again = Work(work.study, work.out)
+    again = StudyRun(work.study, work.out)
     assert [s.name for s in again.to_do()[0]] == []
     assert again.run(1, lambda *_: None) == {}
 
@@ -249,7 +249,7 @@ def test_rounds_that_not_all_take_part_in_are_reported(tmp_path):
         "small": {"approach": "small"},
         "once": once,
     }
-    work = Work(study(tmp_path, methods=methods, set=changes), tmp_path / "out")
+    work = StudyRun(study(tmp_path, methods=methods, set=changes), tmp_path / "out")
     assert work.run(2, lambda *what: None) == {}
     frame = gather(work)
     curves = [json.loads(text) for text in frame["curve"]]
@@ -263,12 +263,12 @@ def test_rounds_that_not_all_take_part_in_are_reported(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    work = Work(study(tmp_path, methods={"small": {"approach": "small"}}), tmp_path / "out")
+    work = StudyRun(study(tmp_path, methods={"small": {"approach": "small"}}), tmp_path / "out")
     (tmp_path / "out").mkdir()
     with Lock(tmp_path / "out"), pytest.raises(FedgrowError, match="is at work in it"):
         work.run(1, lambda *what: None)
     assert [p.name for p in (tmp_path / "out").iterdir()] == [".lock"]
-    assert Work(work.study, tmp_path / "out").run(1, lambda *what: None) == {}
+    assert StudyRun(work.study, tmp_path / "out").run(1, lambda *what: None) == {}
 
 
 def test_what_another_version_left_is_told(done, tmp_path):
@@ -281,4 +281,4 @@ def test_what_another_version_left_is_told(done, tmp_path):
     with pytest.raises(
         FedgrowError, match="does not say 'split': another version of fedgrow wrote it; choose another --out"
     ):
-        Work(work.study, tmp_path / "out")
+        StudyRun(work.study, tmp_path / "out")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from fedgrow.config.plan import PartitionPlan
-from fedgrow.data.examples import Asked, Examples
+from fedgrow.data.examples import Examples, Question
 from fedgrow.data.partition import partition
 from fedgrow.data.sources import load
 from fedgrow.data.split import split
@@ -14,7 +14,7 @@ from fedgrow.errors import FedgrowError
 from tests.data.making import QUESTIONS, plan
 
 CONTEXT = "Ada met Bob in Rome."
-ROWS = [Asked("who?", CONTEXT, ((8, 11),)), Asked("when?", CONTEXT, ())]
+ROWS = [Question("who?", CONTEXT, ((8, 11),)), Question("when?", CONTEXT, ())]
 
 
 def read(tmp_path, rows=2, extra=(), settings=None, **columns):
@@ -138,7 +138,7 @@ def test_bad_rows_are_refused(tmp_path, columns, fragments):
 
 def about(*contexts):
     """One question about each of these contexts."""
-    asked = [Asked(f"q{i}", context, ((0, 1),)) for i, context in enumerate(contexts)]
+    asked = [Question(f"q{i}", context, ((0, 1),)) for i, context in enumerate(contexts)]
     return Examples(asked, None, {"of": [f"{i % 3}" for i in range(len(asked))]})
 
 

@@ -10,7 +10,7 @@ from fedgrow.config.site import load_site
 from fedgrow.exchange.contract import ARRAYS, CONFIG, PREPARE
 from fedgrow.exchange.wire import become_server, set_message_id
 from fedgrow.sites import flower, join
-from fedgrow.sites.flower import Place
+from fedgrow.sites.flower import Endpoint
 from tests.sites.making import write_all
 
 NODE, RUN = 1001, 7
@@ -97,7 +97,7 @@ def carried(tmp_path, monkeypatch):
 
     def carry(supernode):
         monkeypatch.setattr(flower, "_runtime", lambda *_: supernode)
-        one._carry(Place("127.0.0.1:9", None, b"0"), NoTasks(), "token")
+        one._carry(Endpoint("127.0.0.1:9", None, b"0"), NoTasks(), "token")
         return told
 
     yield carry

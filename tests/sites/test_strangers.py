@@ -19,7 +19,7 @@ from fedgrow.sites.certificates import make_certificates, make_key, read_public_
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.coordination import Coordination
 from fedgrow.sites.coordinator import SUPERLINK, Coordinator
-from fedgrow.sites.flower import Control, Failure, Place, Tasks, superlink_arguments, supernode_arguments
+from fedgrow.sites.flower import Control, Endpoint, Failure, Tasks, superlink_arguments, supernode_arguments
 from fedgrow.sites.grid import LinkLost
 from fedgrow.sites.guarded_superlink import MOST
 from fedgrow.sites.join import SUPERNODE
@@ -182,7 +182,7 @@ def test_a_clock_is_not_guessed_where_nobody_answers(link):
 def test_a_task_is_not_given_without_the_secret(link):
     at, port, _ = link
     tasks = Tasks(
-        Place(f"127.0.0.1:{port}", (at.certificates / "ca.crt").read_bytes(), b"1" * 64), server=True
+        Endpoint(f"127.0.0.1:{port}", (at.certificates / "ca.crt").read_bytes(), b"1" * 64), server=True
     )
     with pytest.raises(Failure):
         tasks.next()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, GPT2Config
 
-from fedgrow.data.examples import Asked, Examples
+from fedgrow.data.examples import Examples, Question
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks import TASKS
 from fedgrow.tasks.answers import exact_match, overlap
@@ -12,8 +12,8 @@ from fedgrow.tasks.question_answering import LONGEST, OUTSIDE, Spans, Target, an
 from tests.tasks.making import codec, entry, tokenizer
 
 TASK = TASKS["question-answering"]
-PAIR = Asked("one", "three four  two three", ((12, 21),))  # "two three"
-UNANSWERED = Asked("one two", "four", ())
+PAIR = Question("one", "three four  two three", ((12, 21),))  # "two three"
+UNANSWERED = Question("one two", "four", ())
 SHARD = Examples([PAIR, UNANSWERED])
 
 
@@ -45,7 +45,7 @@ def test_a_cut_off_answer_is_trained_as_none(tmp_path):
 
 def test_spaces_around_an_answer_are_no_part_of_it(tmp_path):
     it = made(tmp_path)
-    asked = Examples([Asked("one", "three four ", ((5, 11),))])
+    asked = Examples([Question("one", "three four ", ((5, 11),))])
     assert it.encode(asked).targets[0].span == (4, 4)
 
 
@@ -109,12 +109,12 @@ WORDS = "the red cat sat"
 OFFSETS = [OUTSIDE, OUTSIDE, OUTSIDE, (0, 3), (4, 7), (8, 11), (12, 15)]
 
 
-def chosen(start: dict[int, float], end: dict[int, float], asked: Asked | None = None) -> str:
+def chosen(start: dict[int, float], end: dict[int, float], asked: Question | None = None) -> str:
     logits = torch.full((len(OFFSETS) + 2, 2), -5.0)  # padded by two
     for column, values in enumerate((start, end)):
         for token, value in values.items():
             logits[token, column] = value
-    target = Target(asked or Asked("?", WORDS, ()), OFFSETS, (0, 0), torch.zeros(len(OFFSETS)))
+    target = Target(asked or Question("?", WORDS, ()), OFFSETS, (0, 0), torch.zeros(len(OFFSETS)))
     return answer(logits, target)
 
 
@@ -142,7 +142,7 @@ def test_an_answer_is_at_most_so_long():
     logits = torch.full((count + 1, 2), -5.0)
     logits[1, 0] = logits[count, 1] = 5.0
     logits[LONGEST, 1] = 4.0
-    target = Target(Asked("?", context, ()), offsets, (0, 0), torch.zeros(count + 1))
+    target = Target(Question("?", context, ()), offsets, (0, 0), torch.zeros(count + 1))
     assert len(answer(logits, target).split()) == LONGEST
 
 
@@ -169,9 +169,9 @@ def test_answers_are_held_against_the_true_ones_as_squad_does(predicted, true, f
 
 
 def test_the_answer_that_fits_best_counts_and_scores_are_means():
-    asked = Asked("?", WORDS, ((12, 15), (4, 11)))  # "sat", "red cat"
+    asked = Question("?", WORDS, ((12, 15), (4, 11)))  # "sat", "red cat"
     target = Target(asked, OFFSETS, (6, 6), torch.zeros(7))
-    none = Target(Asked("?", WORDS, ()), OFFSETS, (0, 0), torch.zeros(7))
+    none = Target(Question("?", WORDS, ()), OFFSETS, (0, 0), torch.zeros(7))
     logits = torch.full((2, 7, 2), -5.0)
     logits[0, 4, 0] = logits[0, 5, 1] = 5.0
     logits[1, 0] = 5.0

@@ -13,7 +13,7 @@ Part = Literal["body", "pooler", "head"]
 DepthAxis = Literal["layers", "decoder_layers"]
 SizeAxis = Literal["layers", "decoder_layers", "width", "heads", "kv_heads", "head_size", "ffn"]
 SIZE_AXES: tuple[SizeAxis, ...] = get_args(SizeAxis)
-Frozen = ConfigDict(frozen=True, extra="forbid")
+FIXED = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Head(BaseModel):
         scaled_logits: the configuration field that says whether logits are divided by the root of the width (T5).
     """
 
-    model_config = Frozen
+    model_config = FIXED
     architecture: str
     tensors: dict[str, Axes] = {}
     ties: dict[str, str] = {}
@@ -70,7 +70,7 @@ class Head(BaseModel):
 class Block(BaseModel):
     """A stack of repeated blocks: where it stands, its tensors, and (post-norm) the norm that closes each block."""
 
-    model_config = Frozen
+    model_config = FIXED
     path: str
     tensors: dict[str, Axes]
     optional: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Block(BaseModel):
 class Rotary(BaseModel):
     """Rotary positions: the first half of a head's turning entries pairs with the second half."""
 
-    model_config = Frozen
+    model_config = FIXED
     parameters: str = "rope_parameters"
     exact_types: tuple[str, ...] = ("default", "linear", "llama3")
 
@@ -100,7 +100,7 @@ class Fold(BaseModel):
         queries: what it amounts to: queries divided by the layer's number (from 1), or times the root of the head size.
     """
 
-    model_config = Frozen
+    model_config = FIXED
     value: bool
     queries: Literal["by-layer", "by-head-size"]
 
@@ -143,7 +143,7 @@ class Family(BaseModel):
         unused: patterns of tensors that files may hold and that nothing here uses.
     """
 
-    model_config = Frozen
+    model_config = FIXED
     family: str
     model_type: str
     extends: str | None = None

@@ -73,12 +73,12 @@ def compare(
     """
     from fedgrow.comparison.report import write_report
     from fedgrow.comparison.results import as_records, gather, write_table
-    from fedgrow.comparison.run import STUDY, Work, cores
+    from fedgrow.comparison.run import STUDY, StudyRun, cores
     from fedgrow.config.load import load_study
 
     loaded = load_study(study, [*(settings or []), *(f"paths.{path}" for path in paths or [])])
     folder = out or Path("studies") / loaded.name
-    work = Work(loaded, folder, known or [])
+    work = StudyRun(loaded, folder, known or [])
     unprepared, left = work.to_do()
     if only_report and not known and not (folder / STUDY).is_file():
         raise FedgrowError(

@@ -12,7 +12,7 @@ from fedgrow.architectures import Shape, families
 from fedgrow.architectures.axes import axis_size
 from fedgrow.comparison.execute import is_done, record_of
 from fedgrow.comparison.experiments import Experiment, bare
-from fedgrow.comparison.run import Work
+from fedgrow.comparison.run import StudyRun
 from fedgrow.config.plan import Plan
 from fedgrow.disk.atomic import write_bytes
 from fedgrow.tasks import TASKS
@@ -21,7 +21,7 @@ TABLE = "results.parquet"
 WRITTEN = ("versions", "curve", "plan", "inputs", "participants")  # as JSON
 
 
-def gather(work: Work) -> pd.DataFrame:
+def gather(work: StudyRun) -> pd.DataFrame:
     """Return the finished experiments of a study, one line each, known ones with them; empty if there is none.
 
     Columns: ``method``, ``approach``, ``task``, ``kind`` (of task), ``partition``, ``seed``; ``metric`` (the one compared)

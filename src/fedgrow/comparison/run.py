@@ -35,7 +35,7 @@ Report = Callable[[str, str, str | None], None]
 STUDY = "study.yaml"
 
 
-class Work:
+class StudyRun:
     """A study and its folder: ``settings/``, ``experiments/METHOD/``, and what the report makes of them.
 
     Args:

@@ -1,4 +1,4 @@
-"""The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
+"""The plan: everything that a consortium agrees on before a run. Section, validated, and written back resolved."""
 
 import math
 import os
@@ -34,13 +34,13 @@ Task = Literal[
 ]
 
 
-class Frozen(BaseModel):
+class Section(BaseModel):
     """Base of all settings: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataPlan(Frozen):
+class DataPlan(Section):
     """Where examples come from, and which columns hold what.
 
     ``source`` is ``bundled:digits``, a local .parquet, .csv, .jsonl, .json or .npz file, or a hub id.
@@ -80,7 +80,7 @@ class DataPlan(Frozen):
         return labels
 
 
-class PartitionPlan(Frozen):
+class PartitionPlan(Section):
     """How one source is dealt out to the participants that bring no data of their own.
 
     ``dirichlet`` goes by label, or by the values of ``column`` where it is named.
@@ -108,7 +108,7 @@ class PartitionPlan(Frozen):
         return self
 
 
-class OperatorPlan(Frozen):
+class OperatorPlan(Section):
     """Kind and start of a growth operator."""
 
     kind: str = Field("low-rank", description="one of `fedgrow families`")
@@ -133,7 +133,7 @@ class OperatorPlan(Frozen):
     frozen: bool = Field(False, description="keep it as it is: only Local-LiGO and the head are trained")
 
 
-class SchedulePlan(Frozen):
+class SchedulePlan(Section):
     """Who is trained when.
 
     ``two-phase`` trains Local-LiGO first (``local_steps``), then only Global-LiGO in rounds; ``joint`` trains both in
@@ -160,7 +160,7 @@ class SchedulePlan(Frozen):
     )
 
 
-class TrainingPlan(Frozen):
+class TrainingPlan(Section):
     """Local training at a participant."""
 
     batch_size: PositiveInt = Field(32, description="examples a step")
@@ -202,7 +202,7 @@ class TrainingPlan(Frozen):
     )
 
 
-class PreparePlan(Frozen):
+class PreparePlan(Section):
     """How a participant readies its small model on its own shard before growth: steps of plain training."""
 
     steps: NonNegativeInt = Field(
@@ -217,14 +217,14 @@ class PreparePlan(Frozen):
         return self.learning_rate or (2e-4 if trained else 1e-3)
 
 
-class StrategyPlan(Frozen):
+class StrategyPlan(Section):
     """The server's aggregation: one of Flower's strategies, with its options."""
 
     name: str = Field("FedAvg", description="one of Flower's: FedAvg, FedAvgM, FedAdam, FedMedian, ...")
     options: dict[str, float | int] = Field({}, description="its own, such as server_momentum")
 
 
-class CompressionPlan(Frozen):
+class CompressionPlan(Section):
     """How what travels is made smaller.
 
     What a participant sends is the change of a round; what that loses of it is kept and goes into the next. ``down`` is for
@@ -250,7 +250,7 @@ class CompressionPlan(Frozen):
         return self
 
 
-class FaultsPlan(Frozen):
+class FaultsPlan(Section):
     """What a federation between sites does when one does not answer, or answers what it may not.
 
     ``strict`` waits until every site has answered, so that the operator is the same whatever happened; ``quorum``
@@ -277,7 +277,7 @@ class FaultsPlan(Frozen):
         return max(1, math.ceil(self.quorum * asked)) if self.mode == "quorum" else asked
 
 
-class ParticipantPlan(Frozen):
+class ParticipantPlan(Section):
     """One participant: its name, its small model (a folder, a hub id, or a shape to pre-train), and its data, if its own.
 
     Without a model it is a site of its own, which says itself what it brings (``fedgrow join``).
@@ -302,13 +302,13 @@ class ParticipantPlan(Frozen):
         return [name for name in ("model", "data", "prepare", "tokenizer") if getattr(self, name) is not None]
 
 
-class VocabularyPlan(Frozen):
+class VocabularyPlan(Section):
     """The tokenizer that a participant without one learns from its own texts."""
 
     size: PositiveInt = Field(1000, description="words of it")
 
 
-class Plan(Frozen):
+class Plan(Section):
     """A run: what grows into what, who takes part, and how."""
 
     name: Annotated[str, Field(pattern=NAME)] = "run"

@@ -8,13 +8,13 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from fedgrow.config.home import at_home
 from fedgrow.config.load import settings, validate
-from fedgrow.config.plan import NAME, DataPlan, Frozen, PreparePlan
+from fedgrow.config.plan import NAME, DataPlan, PreparePlan, Section
 from fedgrow.errors import FedgrowError
 
 ADDRESS = r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$"
 
 
-class LimitsPlan(Frozen):
+class LimitsPlan(Section):
     """What a site agrees to, of all experiments in its folder together; a plan that asks for more is refused."""
 
     metrics: tuple[str, ...] | None = Field(
@@ -31,7 +31,7 @@ class LimitsPlan(Frozen):
     )
 
 
-class SitePlan(Frozen):
+class SitePlan(Section):
     """A site: its name in the coordinator's plan, its small model and data, its folder, and its limits."""
 
     name: Annotated[str, Field(pattern=NAME, description="its name in the coordinator's plan")]

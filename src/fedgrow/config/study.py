@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from fedgrow.config.plan import NAME, Frozen
+from fedgrow.config.plan import NAME, Section
 
 Settings = dict[str, Any]
 Names = Annotated[str, Field(pattern=NAME)]
@@ -13,7 +13,7 @@ SETTING = ("operator", "local_operator", "schedule", "training", "strategy", "co
 """What a method may set: how models are grown and trained, never what they are compared on."""
 
 
-class MethodPlan(Frozen):
+class MethodPlan(Section):
     """One method of a study: an approach, and the settings of the plan that it changes."""
 
     approach: str = Field("dual-ligo", description="Fed-Grow, or a baseline's name")
@@ -29,7 +29,7 @@ class MethodPlan(Frozen):
         return self
 
 
-class TaskPlan(Frozen):
+class TaskPlan(Section):
     """One task of a study: a plan, and changes to it."""
 
     plan: str | None = Field(None, description="a plan's file or name; default: the study's")
@@ -44,7 +44,7 @@ def _as_dealt() -> dict[str, Settings]:
     return {"plan": {}}
 
 
-class Study(Frozen):
+class Study(Section):
     """A comparison of methods, on the same data, small models, seeds and budget.
 
     Attributes:

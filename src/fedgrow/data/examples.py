@@ -22,7 +22,7 @@ class Tagged(NamedTuple):
         return " ".join(self.words)
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """A question about a context; each answer is a span of it: first character, and the one after the last."""
 
     question: str
@@ -35,9 +35,9 @@ class Asked(NamedTuple):
         return [self.context[start:end] for start, end in self.spans]
 
 
-Inputs = list[str] | list[Tagged] | list[Asked] | NDArray[np.float32]
-Kind = TypeVar("Kind", str, Tagged, Asked)
-KINDS = {str: "texts", Tagged: "tagged words", Asked: "questions"}
+Inputs = list[str] | list[Tagged] | list[Question] | NDArray[np.float32]
+Kind = TypeVar("Kind", str, Tagged, Question)
+KINDS = {str: "texts", Tagged: "tagged words", Question: "questions"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +84,13 @@ class Examples:
         return self._all(Tagged)
 
     @property
-    def asked(self) -> list[Asked]:
+    def asked(self) -> list[Question]:
         """The inputs of a task of questions.
 
         Raises:
             TypeError: the inputs are something else.
         """
-        return self._all(Asked)
+        return self._all(Question)
 
     def _all(self, kind: type[Kind]) -> list[Kind]:
         if not isinstance(self.inputs, list):
@@ -117,7 +117,7 @@ class Examples:
 
         Who has seen a context has seen part of every question about it.
         """
-        if not (isinstance(self.inputs, list) and self.inputs and isinstance(self.inputs[0], Asked)):
+        if not (isinstance(self.inputs, list) and self.inputs and isinstance(self.inputs[0], Question)):
             return [[row] for row in range(len(self))]
         by_context: dict[str, list[int]] = {}
         for row, asked in enumerate(self.asked):

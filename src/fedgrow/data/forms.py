@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fedgrow.config.plan import DataPlan
-from fedgrow.data.examples import Asked, Inputs
+from fedgrow.data.examples import Inputs, Question
 from fedgrow.data.images import images
 from fedgrow.data.lists import is_list, tagged, tags, words
 from fedgrow.data.names import column_for, column_if_any
@@ -149,7 +149,7 @@ class Questions(Form):
         contexts = texts(*cells.of("context"), "data.context")
         found = spans(contexts, cells.columns, cells.values, cells.rows)
         questions = texts(*cells.of("question"), "data.question")
-        return [Asked(*parts) for parts in zip(questions, contexts, found, strict=True)], None
+        return [Question(*parts) for parts in zip(questions, contexts, found, strict=True)], None
 
 
 def _spread(values: list[Any], counts: list[int], name: str, cells: Cells) -> Any:

@@ -32,7 +32,7 @@ Tell = Callable[..., None]
 
 
 @dataclass
-class Asked:
+class Pending:
     """Where a site is with one phase.
 
     Attributes:
@@ -90,7 +90,7 @@ class Collector:
                 site's answers cannot be taken.
         """
         index_of = {node: index for index, node in self.nodes.items()}
-        asked = {index_of[m.metadata.dst_node_id]: Asked(m) for m in messages}
+        asked = {index_of[m.metadata.dst_node_id]: Pending(m) for m in messages}
         answers: dict[int, Message] = {}
         began = heard = monotonic()
         looked, there = -math.inf, dict[int, str]()
@@ -120,7 +120,7 @@ class Collector:
                 sleep(min(POLL + (monotonic() - heard) / 20, max(POLL, POLL_MOST)))
         return [answers[index] for index in sorted(answers)]
 
-    def _ask(self, entry: Asked, now: float, since: str) -> None:
+    def _ask(self, entry: Pending, now: float, since: str) -> None:
         message, strict = entry.message, self.plan.mode == "strict"
         again = Message(
             packed(message.content),
@@ -133,7 +133,7 @@ class Collector:
         entry.since = since
         entry.ask_at = now + (self.plan.patience / 2 if strict else math.inf)  # lost, and nobody said so
 
-    def _answer(self, index: int, entry: Asked) -> Message | None:
+    def _answer(self, index: int, entry: Pending) -> Message | None:
         for reply in self.grid.pull_messages(sorted(entry.ids)) if entry.ids else ():
             entry.ids.discard(reply.metadata.reply_to_message_id)
             try:
@@ -146,7 +146,7 @@ class Collector:
                 return checked
         return None
 
-    def _refuse(self, index: int, entry: Asked, reply: Message, why: str) -> None:
+    def _refuse(self, index: int, entry: Pending, reply: Message, why: str) -> None:
         """Settle when a site is asked again after an answer that cannot be taken, if it is.
 
         Raises:
@@ -182,7 +182,7 @@ class Collector:
         self.read(index, request, reply)
         return reply
 
-    def _closed(self, asked: Mapping[int, Asked], answers: Mapping[int, Message], seconds: float) -> bool:
+    def _closed(self, asked: Mapping[int, Pending], answers: Mapping[int, Message], seconds: float) -> bool:
         """Tell whether a phase is closed though some have not answered."""
         if self.plan.mode != "quorum" or seconds < self.plan.deadline:
             return False
@@ -192,10 +192,10 @@ class Collector:
             self.tell("left out", participant=index, reason=f"no answer within {self.plan.deadline:.0f} s")
         return True
 
-    def _named(self, asked: Mapping[int, Asked], answers: Mapping[int, Message]) -> str:
+    def _named(self, asked: Mapping[int, Pending], answers: Mapping[int, Message]) -> str:
         return ", ".join(self.names[i] for i in sorted(set(asked) - set(answers)))
 
-    def _refused(self, asked: Mapping[int, Asked], answers: Mapping[int, Message]) -> str:
+    def _refused(self, asked: Mapping[int, Pending], answers: Mapping[int, Message]) -> str:
         """Return why the last answers of those that are missing could not be taken, as far as there were any."""
         return "".join(
             f"; {self.names[i]}'s last was refused: {entry.why}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fedgrow.architectures.configuration import image_sides
 from fedgrow.architectures.models import empty_model, load_model
 from fedgrow.architectures.outputs import tensor_of
-from fedgrow.folders.source import Small
+from fedgrow.folders.source import SmallModel
 
 EXAMPLES, LENGTH = 4, 16
 FAILURES = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a forward pass
@@ -58,7 +58,7 @@ def outputs(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensor_of(model(**batch)) for batch in batches])
 
 
-def in_float64(small: Small) -> nn.Module:
+def in_float64(small: SmallModel) -> nn.Module:
     """Return a small model in float64; buffers are made anew, for those of a loaded half-precision model are rounded."""
     head = small.reading.head
     if small.model is None:

@@ -27,7 +27,7 @@ WANTED = ("config.json", INDEX, SINGLE, "model-*-of-*.safetensors", *COMPANIONS)
 
 
 @dataclass(frozen=True)
-class Small:
+class SmallModel:
     """A small model: its configuration, what it is, its tensors, and the folder that they came from, if any.
 
     Attributes:
@@ -63,7 +63,7 @@ class Small:
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredAt:
     """Where a stored tensor is: file, name in the file, size and type."""
 
     file: Path
@@ -79,7 +79,7 @@ class InFiles:
     A file is opened anew for each tensor, so that mapped pages do not add up.
     """
 
-    places: Mapping[str, Place]
+    places: Mapping[str, StoredAt]
 
     def size(self, name: str) -> tuple[int, ...]:
         """Return the size of a tensor."""
@@ -126,7 +126,7 @@ class InMemory:
         return self.get(name)[start:stop]
 
 
-def small_model(model: nn.Module) -> Small:
+def small_model(model: nn.Module) -> SmallModel:
     """Take a loaded transformers model.
 
     Raises:
@@ -145,10 +145,10 @@ def small_model(model: nn.Module) -> Small:
     dtype = _most_common((t.dtype, t.numel()) for t in state.values())
     origin = getattr(config, "_name_or_path", "")
     shown = _shown(origin or type(model).__name__)
-    return Small(config, reading, InMemory(state), dtype, shown, hub_id_of(origin), model=model)
+    return SmallModel(config, reading, InMemory(state), dtype, shown, hub_id_of(origin), model=model)
 
 
-def open_small(name: str | Path) -> Small:
+def open_small(name: str | Path) -> SmallModel:
     """Open a local folder or hub id with the head that its configuration names, or else its tensors tell.
 
     Raises:
@@ -166,14 +166,16 @@ def open_small(name: str | Path) -> Small:
     matched = _matched(meta_model(config, head), inside)
     if matched is not None:
         reading, places = matched
-        return Small(config, reading, InFiles(places), dtype, shown, hub_id_of(name), folder, streamed=True)
+        return SmallModel(
+            config, reading, InFiles(places), dtype, shown, hub_id_of(name), folder, streamed=True
+        )
     model, made = load_model(folder, head)
     reading = read(model)
     _refuse_made_up(name, reading, made)
     kept = tuple(s for s in reading.specs if s.names(reading.shape)[0] not in made)
     state = {n: t.detach() for n, t in model.state_dict().items()}
     tensors = InMemory(state, dtype)
-    return Small(config, replace(reading, specs=kept), tensors, dtype, shown, hub_id_of(name), folder)
+    return SmallModel(config, replace(reading, specs=kept), tensors, dtype, shown, hub_id_of(name), folder)
 
 
 def head_named(family: Family, config: Any) -> str | None:
@@ -182,7 +184,7 @@ def head_named(family: Family, config: Any) -> str | None:
     return next((head for head, entry in family.heads.items() if entry.architecture in named), None)
 
 
-def _head(shown: str, family: Family, config: Any, inside: Mapping[str, Place]) -> str | None:
+def _head(shown: str, family: Family, config: Any, inside: Mapping[str, StoredAt]) -> str | None:
     """Return the head that a configuration names; where it names no class, the only one that has all the stored tensors.
 
     Raises:
@@ -205,7 +207,7 @@ def _head(shown: str, family: Family, config: Any, inside: Mapping[str, Place]) 
     )
 
 
-def _count(config: Any, head: str | None, inside: Mapping[str, Place]) -> int:
+def _count(config: Any, head: str | None, inside: Mapping[str, StoredAt]) -> int:
     """Return how many of the stored tensors a class reads; 0 where they are not its own."""
     try:
         matched = _matched(meta_model(config, head), inside)
@@ -234,7 +236,7 @@ def _local(name: str | Path) -> Path:
         ) from None
 
 
-def _inside(folder: Path) -> dict[str, Place]:
+def _inside(folder: Path) -> dict[str, StoredAt]:
     """Return where every stored tensor is, by its stored name.
 
     Raises:
@@ -256,7 +258,7 @@ def _inside(folder: Path) -> dict[str, Place]:
                 for key in opened.keys():  # noqa: SIM118, it is no mapping
                     part = opened.get_slice(key)
                     dtype = _type(folder, key, part.get_dtype())
-                    found[key] = Place(file, key, tuple(part.get_shape()), dtype)
+                    found[key] = StoredAt(file, key, tuple(part.get_shape()), dtype)
     except (SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise FedgrowError(f"model {str(folder)!r} cannot be read: {error}") from None
     return found
@@ -272,7 +274,7 @@ def _type(folder: Path, name: str, dtype: str) -> torch.dtype:
     )
 
 
-def _matched(meta: nn.Module, inside: Mapping[str, Place]) -> tuple[Reading, dict[str, Place]] | None:
+def _matched(meta: nn.Module, inside: Mapping[str, StoredAt]) -> tuple[Reading, dict[str, StoredAt]] | None:
     """Return what a model is and its stored tensors under the names that its class gives them.
 
     Names may be those of older versions; bodies are stored with or without the prefix of a class with a head; a pooler may
@@ -285,7 +287,7 @@ def _matched(meta: nn.Module, inside: Mapping[str, Place]) -> tuple[Reading, dic
     family, head = reading.family, reading.head
     sizes = {name: tuple(tensor.shape) for name, tensor in meta.state_dict().items()}
     prefix, other = family.prefix_of(head), f"{family.prefix}." if family.prefix else ""
-    places: dict[str, Place] = {}
+    places: dict[str, StoredAt] = {}
     for stored, place in inside.items():
         bare = stored.removeprefix(other) if head is None else stored
         name = next((n for n in (stored, prefix + stored, bare, renamed(stored)) if n in sizes), None)
@@ -309,7 +311,7 @@ def _matched(meta: nn.Module, inside: Mapping[str, Place]) -> tuple[Reading, dic
     return replace(reading, specs=tuple(s for s in reading.specs if s not in absent)), places
 
 
-def _is_unused(family: Family, stored: str, place: Place) -> bool:
+def _is_unused(family: Family, stored: str, place: StoredAt) -> bool:
     """Whether a tensor that the class does not have may be left out, as transformers does: a pooler, a known buffer."""
     buffer = place.dtype == torch.int64 and stored.endswith("position_ids")
     pooler = stored.removeprefix(f"{family.prefix}.") in family.pooler

@@ -25,7 +25,7 @@ from fedgrow.folders.parity import (
     random_inputs,
 )
 from fedgrow.folders.place import RECEIPT, check_place
-from fedgrow.folders.source import InMemory, Small, open_small, small_model
+from fedgrow.folders.source import InMemory, SmallModel, open_small, small_model
 from fedgrow.growth.composed import Applied
 from fedgrow.growth.initialisers import INITIALISERS
 from fedgrow.growth.operators.drawn import Drawn
@@ -52,7 +52,7 @@ class GrowthPlan:
         tensors: the grown model's tensors.
     """
 
-    small: Small
+    small: SmallModel
     operator: Drawn
     config: Any
     tensors: list[Planned]
@@ -240,7 +240,7 @@ def write_grown(
     return report
 
 
-def _companions(small: Small, folder: Path) -> list[str]:
+def _companions(small: SmallModel, folder: Path) -> list[str]:
     """Write what goes along with a small model; return the names."""
     if small.folder is not None:
         return copy_companions(small.folder, folder)

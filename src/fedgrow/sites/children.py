@@ -26,7 +26,7 @@ class NotUp(FedgrowError):
     """A child that does not listen: not yet, or no more."""
 
 
-class Ended(NotUp):
+class EndedEarly(NotUp):
     """It ended before it listened."""
 
 
@@ -151,12 +151,12 @@ def wait_until_listening(child: Child, host: str, port: int, within: float) -> N
 
     Raises:
         NotUp: it did not listen in time.
-        Ended: it ended; the text holds the end of its log.
+        EndedEarly: it ended; the text holds the end of its log.
     """
     end = time.monotonic() + within
     while not listening(host, port):
         if not child.running():
-            raise Ended(f"the process for {host}:{port} {child.how_it_ended()}")
+            raise EndedEarly(f"the process for {host}:{port} {child.how_it_ended()}")
         if time.monotonic() > end:
             raise NotUp(
                 f"the process for {host}:{port} did not listen within {within:.0f} s; see its log {child.log}"

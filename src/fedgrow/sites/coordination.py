@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fedgrow.config.plan import NAME, Frozen, Plan
+from fedgrow.config.plan import NAME, Plan, Section
 from fedgrow.disk.atomic import append_line, read_record, read_text, write_json, write_text
 from fedgrow.disk.environment import this_fedgrow
 from fedgrow.errors import FedgrowError
@@ -29,7 +29,7 @@ SHOWN = "shown.json"
 REPLACED = "replaced"  # keys that are nobody's any more, a line each
 
 
-class Record(Frozen):
+class Record(Section):
     """What ``coordinator.json`` holds."""
 
     experiment: Annotated[str, Field(pattern=NAME)]

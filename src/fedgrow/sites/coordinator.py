@@ -22,9 +22,9 @@ from fedgrow.federated.server_app import Federation
 from fedgrow.federated.strategy import metrics_of
 from fedgrow.report.coordinated import report
 from fedgrow.runs.operator import write_operator
-from fedgrow.sites.children import Child, Ended, NotUp, wait_until_free, wait_until_listening
+from fedgrow.sites.children import Child, EndedEarly, NotUp, wait_until_free, wait_until_listening
 from fedgrow.sites.coordination import Coordination, introducing
-from fedgrow.sites.flower import Control, Failure, Place, Tasks, serving, superlink_arguments
+from fedgrow.sites.flower import Control, Endpoint, Failure, Tasks, serving, superlink_arguments
 from fedgrow.sites.grid import LinkLost, SiteGrid
 from fedgrow.sites.introduction import Introduction
 from fedgrow.sites.status import status_of
@@ -47,7 +47,7 @@ class Coordinator:
     def __init__(self, coordination: Coordination) -> None:
         self.at = coordination
         self.run = coordination.run
-        self.place = Place(
+        self.place = Endpoint(
             f"127.0.0.1:{coordination.record.port}",
             (coordination.certificates / "ca.crt").read_bytes(),
             coordination.secret.read_bytes(),
@@ -122,7 +122,7 @@ class Coordinator:
             self.control = Control(self.place)
             yield
         except NotUp as error:
-            if isinstance(error, Ended) and not self._was_up:  # what is wrong is not going to pass
+            if isinstance(error, EndedEarly) and not self._was_up:  # what is wrong is not going to pass
                 raise
             raise LinkLost(str(error)) from None
         except Failure as error:

@@ -92,7 +92,7 @@ class Unreadable(FedgrowError):
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where a SuperLink or a SuperNode listens, and how a process of the same machine is known to it.
 
     Attributes:
@@ -119,7 +119,7 @@ class _Secret:
 
 
 def _connected(
-    client: type[C], place: Place, component: str, *interceptors: Any, retries: RetryInvoker | None = None
+    client: type[C], place: Endpoint, component: str, *interceptors: Any, retries: RetryInvoker | None = None
 ) -> C:
     """Connect to a place; the secret itself is only sent over TLS, which is to the coordinator's own SuperLink."""
     secret = [_Secret(place.secret)] if place.authority is not None else []
@@ -135,7 +135,7 @@ def _connected(
 class Control:
     """The coordinator's commands to its SuperLink."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Endpoint) -> None:
         self._client = _connected(ControlHttpClient, place, "fedgrow")
 
     def nodes(self) -> dict[str, NodeInfo]:
@@ -183,14 +183,14 @@ def _retries() -> RetryInvoker:
     )
 
 
-def _runtime(place: Place, component: str, *interceptors: Any) -> RuntimeHttpClient:
+def _runtime(place: Endpoint, component: str, *interceptors: Any) -> RuntimeHttpClient:
     return _connected(RuntimeHttpClient, place, component, *interceptors, retries=_retries())
 
 
 class Tasks:
     """Takes tasks from a SuperLink or a SuperNode."""
 
-    def __init__(self, place: Place, *, server: bool) -> None:
+    def __init__(self, place: Endpoint, *, server: bool) -> None:
         self.kind = TaskType.SERVER_APP if server else TaskType.CLIENT_APP
         secret = SuperExecAuthHttpInterceptor(master_secret=place.secret, protected_methods=[ACQUIRE])
         self._client = _runtime(place, "SuperExec", secret)
@@ -226,7 +226,7 @@ def heartbeats(client: RuntimeHttpClient) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def serving(place: Place, token: str) -> Iterator[HttpGrid]:
+def serving(place: Endpoint, token: str) -> Iterator[HttpGrid]:
     """Become the ServerApp of the run that a token is for, and end the run with it."""
     grid = HttpGrid(place.address, place.authority is None, place.authority, token=token)
     grid._client = client = _runtime(place, "flwr-serverapp", RuntimeTokenHttpInterceptor(token))
@@ -251,7 +251,7 @@ def serving(place: Place, token: str) -> Iterator[HttpGrid]:
 class ClientTask:
     """One message to a site, and the way back for its reply; the code that came with the run is not looked at."""
 
-    def __init__(self, place: Place, token: str) -> None:
+    def __init__(self, place: Endpoint, token: str) -> None:
         self._client = _runtime(place, "flwr-clientapp", RuntimeTokenHttpInterceptor(token))
         self._context: Context | None = None
 

@@ -15,7 +15,7 @@ from fedgrow.federated.collect import AGAIN_AFTER
 
 
 @dataclass
-class Asked:
+class Shown:
     """Where a site is with the plan: the message that showed it last, and when it is shown again."""
 
     id: str = ""
@@ -39,7 +39,7 @@ class Introduction:
         self.grid, self.plan, self.content, self.tell = grid, plan, content, tell
         self.index_of = {node: index for index, node in enumerate(nodes)}
         self.known: set[int] = set()
-        self._asked = {node: Asked() for node in self.index_of}
+        self._asked = {node: Shown() for node in self.index_of}
 
     def messages(self, nodes: Iterable[int]) -> list[Message]:
         """Return the messages that show the plan to these nodes."""

@@ -16,7 +16,7 @@ from fedgrow.federated.client_app import write_log_at
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.clock import ahead, told
-from fedgrow.sites.flower import ClientTask, Failure, Place, Tasks, Unreadable, supernode_arguments
+from fedgrow.sites.flower import ClientTask, Endpoint, Failure, Tasks, Unreadable, supernode_arguments
 from fedgrow.sites.limits import Refused
 from fedgrow.sites.site import Approve, Site
 
@@ -113,14 +113,14 @@ class Join:
         return self.site.ended or (self.site.saved and quiet > AFTER_SAVED)
 
     @contextlib.contextmanager
-    def _supernode(self) -> Iterator[tuple[Child, Place]]:
+    def _supernode(self) -> Iterator[tuple[Child, Endpoint]]:
         """Have a SuperNode, and a way to take its tasks; one that cannot listen is tried again by the caller."""
         port = free_port()
         certificate = Path(self.settings.certificate)
         arguments = supernode_arguments(self.settings.coordinator, certificate, self.key, port, self.secret)
         private = self.folder / "private"
         child = Child(SUPERNODE, arguments, private / "flower", private / "supernode.log")
-        place = Place(f"127.0.0.1:{port}", None, self.secret.read_bytes())
+        place = Endpoint(f"127.0.0.1:{port}", None, self.secret.read_bytes())
         try:
             with contextlib.suppress(FedgrowError):
                 wait_until_listening(child, "127.0.0.1", port, UP_WITHIN)
@@ -128,7 +128,7 @@ class Join:
         finally:
             child.end()
 
-    def _carry(self, place: Place, tasks: Tasks, token: str | None) -> None:
+    def _carry(self, place: Endpoint, tasks: Tasks, token: str | None) -> None:
         """Answer a message, and those that come while it turns out not to be whole."""
         while token is not None:
             later: list[str] = []

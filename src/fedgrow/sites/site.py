@@ -62,7 +62,7 @@ Approve = Callable[[Plan, str], bool]
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Joined:
     """One experiment at this site: its folder, and what it calls itself."""
 
     run: RunFolder
@@ -87,7 +87,7 @@ class Site:
         self.folder = Path(settings.folder)
         self.limits = Limits(settings.limits, self.folder)
         self._ledgers: dict[Path, Ledger] = {}
-        self._opened: dict[Path, Experiment] = {}
+        self._opened: dict[Path, Joined] = {}
         self.ended = False
         self.refused: Refused | None = None
         names = list(self._runs().values())
@@ -155,7 +155,7 @@ class Site:
         self.ended |= kind == END
         return leaving
 
-    def _unpacked(self, message: Message, experiment: Experiment) -> Message:
+    def _unpacked(self, message: Message, experiment: Joined) -> Message:
         """Unpack what a message brings, if that can be the arrays of the plan, and check it.
 
         Raises:
@@ -174,7 +174,7 @@ class Site:
 
     # the plan, and what it may ask for
 
-    def _take_up(self, message: Message) -> Experiment:
+    def _take_up(self, message: Message) -> Joined:
         """Check the plan that a message shows, have it approved once, and make the experiment's folder."""
         config = message.content.config_records[CONFIG]
         name, text, digest = str(config["experiment"]), str(config["plan"]), str(config["digest"])
@@ -239,7 +239,7 @@ class Site:
                 f"the plan asks for the metrics {', '.join(plan.metrics)}; limits.metrics does not allow {', '.join(more)}"
             )
 
-    def _make(self, path: Path, shown: Plan, digest: str) -> Experiment:
+    def _make(self, path: Path, shown: Plan, digest: str) -> Joined:
         index = shown.names.index(self.settings.name)
         mine = shown.participants[index].model_copy(
             update={
@@ -263,10 +263,10 @@ class Site:
             write_text(folder / "shown.yaml", write_yaml(shown.model_dump(mode="json")))
             write_json(folder / APPROVED, {"digest": digest, "time": time.time()})
 
-        self._opened[path] = Experiment(RunFolder.create(path, plan, "site", more), index)
+        self._opened[path] = Joined(RunFolder.create(path, plan, "site", more), index)
         return self._opened[path]
 
-    def _open(self, path: Path) -> Experiment:
+    def _open(self, path: Path) -> Joined:
         """Open an experiment, whose data has to be what it was; looked at once a process."""
         if path not in self._opened:
             run = RunFolder(path)
@@ -275,14 +275,14 @@ class Site:
                     f"{what} changed since the plan was approved; bring it back, or take part in a new federation from "
                     "another folder"
                 )
-            self._opened[path] = Experiment(run, run.plan.names.index(self.settings.name))
+            self._opened[path] = Joined(run, run.plan.names.index(self.settings.name))
         return self._opened[path]
 
     def _runs(self) -> dict[str, str]:
         path = self.folder / "runs.json"
         return read_json(path) if path.is_file() else {}
 
-    def _experiment(self, run_id: int) -> Experiment:
+    def _experiment(self, run_id: int) -> Joined:
         name = self._runs().get(str(run_id))
         if name is None:
             raise FedgrowError("a message of a run whose plan was not shown")
@@ -290,7 +290,7 @@ class Site:
 
     # answers
 
-    def _context(self, message: Message, experiment: Experiment) -> Context:
+    def _context(self, message: Message, experiment: Joined) -> Context:
         """Return what the ClientApp is told: from this site's disk, nothing of it from the network."""
         where = {"run": str(experiment.run.path), "method": FED_GROW.name}
         return Context(
@@ -301,7 +301,7 @@ class Site:
             dict(where),
         )
 
-    def _plain(self, message: Message, experiment: Experiment) -> Message:
+    def _plain(self, message: Message, experiment: Joined) -> Message:
         """Say no more than that the message was heard."""
         site = self._participant(experiment)
         metrics = MetricRecord({PARTICIPANT: site.index, WEIGHT: len(site.train_data)})
@@ -309,7 +309,7 @@ class Site:
         contract = Contract.of(site.wire_start, site.plan.metrics, site.index, along=site.along)
         return contract.keep(message, reply)
 
-    def _participant(self, experiment: Experiment) -> Member:
+    def _participant(self, experiment: Joined) -> Member:
         return member_at(str(experiment.run.path), experiment.index, FED_GROW.name)
 
     def _watch(self, step: int, loss: float, state: Tensors) -> bool:

@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from fedgrow.architectures import families
 from fedgrow.architectures.models import quiet
 from fedgrow.config.plan import ParticipantPlan, Plan
-from fedgrow.data.examples import Asked, Examples
+from fedgrow.data.examples import Examples, Question
 from fedgrow.data.forms import Questions
 from fedgrow.errors import FedgrowError
 from fedgrow.tasks.answers import exact_match, overlap
@@ -43,7 +43,7 @@ class Target:
         segments: for every token whether it belongs to the question's part (0) or the context's (1).
     """
 
-    asked: Asked
+    asked: Question
     offsets: Sequence[tuple[int, int]]
     span: tuple[int, int]
     segments: Int[Tensor, " length"]
@@ -180,7 +180,7 @@ class SpanCodec(TokenizedCodec):
         ]
         return Encoded([torch.tensor(ids) for ids in found["input_ids"]], targets)
 
-    def _check_room(self, rows: Sequence[Asked]) -> None:
+    def _check_room(self, rows: Sequence[Question]) -> None:
         with quiet():  # it would warn of texts longer than the model's positions
             questions = self.tokenizer([row.question for row in rows], add_special_tokens=False)["input_ids"]
         special = self.tokenizer.num_special_tokens_to_add(pair=True)
@@ -207,7 +207,10 @@ class SpanCodec(TokenizedCodec):
 
 
 def _target(
-    asked: Asked, sequences: Sequence[int | None], offsets: Sequence[tuple[int, int]], segments: Sequence[int]
+    asked: Question,
+    sequences: Sequence[int | None],
+    offsets: Sequence[tuple[int, int]],
+    segments: Sequence[int],
 ) -> Target:
     inside = [
         _trimmed(asked.context, *offset) if sequence == 1 else OUTSIDE
