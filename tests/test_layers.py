@@ -1,4 +1,4 @@
-"""The folders of the source stand on each other in one order: none imports, on any way, what imports it. One name, one class."""
+"""The folders of the source import in one order, and no class name stands twice."""
 
 import ast
 from collections import Counter
