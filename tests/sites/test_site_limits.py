@@ -90,19 +90,13 @@ def test_a_round_is_answered_again_with_the_same_arrays_only(folder):
     assert "round 2 was already answered for different arrays" in str(two.refused)
 
 
-SEVERAL = {
-    "quorum": {"faults": {"mode": "quorum"}},
-    "drawn": {"training": {"batch_size": 8, "device": "auto"}},
-}
-
-
 @pytest.mark.parametrize(
     ("changes", "evaluated"),
-    [({}, [0.0, 0.0]), *((one, [0.0, 0.1, 0.1, 0.2, 0.0]) for one in SEVERAL.values())],
-    ids=["strict", *SEVERAL],
+    [({}, [0.0, 0.1, 0.0]), ({"faults": {"mode": "quorum"}}, [0.0, 0.1, 0.1, 0.2, 0.0])],
+    ids=["strict", "quorum"],
 )
 def test_few_sets_of_arrays_are_evaluated_for_a_round(folder, changes, evaluated):
-    """One where all compute the same twice; else a coordinator that ended may come to something else."""
+    """A coordinator that ended before it kept a round may come to something else, though not often."""
     one = site(folder)
     one.answer(shown(folder, **changes))
     one.answer(message("train.prepare"))

@@ -1,4 +1,4 @@
-"""The plan: everything that a consortium agrees on before a run. Section, validated, and written back resolved."""
+"""The plan: everything that a consortium agrees on before a run. Frozen, validated, and written back resolved."""
 
 import math
 import os
@@ -141,7 +141,7 @@ class SchedulePlan(Section):
     """
 
     kind: Literal["joint", "two-phase", "alternate"] = Field(
-        "joint", description="what is trained when, see above"
+        "joint", description="both operators in every round; Local-LiGO first; or by turns within each round"
     )
     rounds: PositiveInt = Field(8, description="communication rounds")
     steps: PositiveInt = Field(20, description="local steps of a participant in a round")
@@ -203,7 +203,7 @@ class TrainingPlan(Section):
 
 
 class PreparePlan(Section):
-    """How a participant readies its small model on its own shard before growth: steps of plain training."""
+    """How a participant trains its small model on its own shard before growth."""
 
     steps: NonNegativeInt = Field(
         200, description="on each small model, on its participant's data, before growth"
@@ -283,7 +283,7 @@ class ParticipantPlan(Section):
     Without a model it is a site of its own, which says itself what it brings (``fedgrow join``).
     """
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=NAME)] = Field(description="it becomes a folder")
     model: str | Shape | None = Field(None, description="folder, hub id, or a shape to pre-train in the run")
     data: DataPlan | None = Field(None, description="its own; default: a share of the plan's")
     prepare: PreparePlan | None = Field(None, description="default: the plan's")
@@ -305,7 +305,7 @@ class ParticipantPlan(Section):
 class VocabularyPlan(Section):
     """The tokenizer that a participant without one learns from its own texts."""
 
-    size: PositiveInt = Field(1000, description="words of it")
+    size: PositiveInt = Field(1000, description="tokens")
 
 
 class Plan(Section):

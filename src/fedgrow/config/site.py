@@ -20,10 +20,10 @@ class LimitsPlan(Section):
     metrics: tuple[str, ...] | None = Field(
         None, description="metrics of evaluation that may leave; default: those that the approved plan lists"
     )
-    rounds: PositiveInt = Field(100, description="trained or evaluated")
+    rounds: PositiveInt = Field(100, description="that may be trained or evaluated")
     examples: PositiveInt = Field(
         16,
-        description="that a round is of at least: steps x batch size; the fewer, the more one of them shows",
+        description="that a round has to train Global-LiGO on, at least (steps x batch size, with repetitions)",
     )
     hours: PositiveFloat = Field(7 * 24.0, description="from the first approval to the last step of training")
     megabytes: PositiveFloat = Field(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from fedgrow.approaches import APPROACHES, FED_GROW, Federated
@@ -24,6 +25,8 @@ from fedgrow.learners import DualLigo, Learner, Tensors
 from fedgrow.participants.participant import Participant
 from fedgrow.training.loop import Fitted
 from fedgrow.training.parity import parity
+
+ROUNDING = 1e-6  # by which the same start may differ between machines
 
 
 class Member(Participant):
@@ -66,15 +69,17 @@ class Member(Participant):
         return compress(self.compression, self.shared_start, self.shared_start, {})[0]
 
     def check_given(self, kind: str, server_round: int, arrays: Tensors) -> None:
-        """Check arrays that were given, as they travelled, before anything is computed with them.
+        """Check what was given of Global-LiGO, as it travelled, before anything is computed with it.
 
-        Before the first round they are the start, which everyone knows: other ones would ask for a gradient at a point of
-        the server's own choice.
+        Before the first round that is the start, which everyone knows: other arrays would ask for a gradient at a point of
+        the server's own choice. What baselines are given is theirs to say; they run on one machine.
 
         Raises:
             FedgrowError: they have other names, shapes or types than what is trained together, hold values that are not
                 finite, or are not the start where they have to be.
         """
+        if self.approach is not FED_GROW:
+            return
         down = self.down if kind == GROW else compression_down(CompressionPlan())
         due = self.shared_start if down.exact else compress(down, self.shared_start, self.shared_start, {})[0]
         if arrays.keys() != due.keys():
@@ -89,7 +94,7 @@ class Member(Participant):
             if not bool(array.isfinite().all()):
                 raise FedgrowError(f"{kind}: array {name!r} holds values that are not finite")
         first = kind == LOCAL or (kind == GROW and server_round == 1)
-        if first and self.approach is FED_GROW and not all(a.equal(due[n]) for n, a in arrays.items()):
+        if first and not all(torch.allclose(a, due[n], rtol=ROUNDING, atol=0) for n, a in arrays.items()):
             raise FedgrowError(f"{kind}: the first round does not begin with the start that the plan says")
 
     def given(self, travelled: Tensors) -> Tensors:

@@ -1,4 +1,4 @@
-"""What a plan would run: everything is checked as before a run, and nothing is written."""
+"""What a plan would run: plan, data, models and device are checked as before a run, and nothing is written."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from fedgrow.federated.leaving import Leaving
 from fedgrow.federated.resolve import check_models, resolve, small_shapes
 from fedgrow.markdown import table
 from fedgrow.runs.folder import deal, shard_of
+from fedgrow.training.device import device_of
 
 
 def outlook(plan: Plan) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def outlook(plan: Plan) -> dict[str, Any]:
         FedgrowError: the plan, the data or a model is wrong; the text says why.
     """
     check_models(plan)
+    device_of(plan.training)
     plan = resolve(plan)
     shards, leaving, shapes = deal(plan).shards, Leaving.of(plan), small_shapes(plan)
     return {

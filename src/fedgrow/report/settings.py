@@ -84,8 +84,8 @@ def _rows(schema: dict[str, Any]) -> list[list[str]]:
         said = field.get("description", "")
         shown = "" if said.startswith("default:") else f"`{json.dumps(default)}`"
         shown = "required" if name in required and shown else shown
-        if _parts(field) and name not in required and default is not None:
-            shown = ""  # its own settings' defaults
+        if name not in required and ("default" not in field or (_parts(field) and default is not None)):
+            shown = ""  # made anew, or its own settings' defaults
         rows.append([f"`{name}`", _kind(field), shown, said])
     return rows
 
@@ -96,7 +96,7 @@ def _kind(field: dict[str, Any]) -> str:
         ways = [_kind(way) for way in field["anyOf"] if way.get("type") != "null"]
         return " or ".join(dict.fromkeys(ways))
     if "$ref" in field:
-        return "settings, see below"
+        return "settings"
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:

@@ -19,10 +19,10 @@ from fedgrow.exchange.contract import ARRAYS, CONFIG, END, EVALUATE, GROW, LOCAL
 from fedgrow.exchange.records import from_record
 
 APPROVED, GIVEN = "approved.json", "given.json"  # of an experiment
-EVALUATED = 3
-"""How many different sets of arrays are evaluated after a round where what it came to may differ: in quorum mode, or on
-devices that do not compute the same twice, the coordinator may end before it kept the round, and ask again."""
-FLOORS = {"clip_norm": 1e-2, "learning rates": 1e-7}
+EVALUATED = {"strict": 2, "quorum": 3}
+"""How many different sets of arrays are evaluated after a round. Where the coordinator ends before it kept a round, that
+is trained again, and comes to something else if others answer in time, or a site's machine computes otherwise since."""
+FLOORS = {"clip_norm": 1e-2, "lowest learning rate": 1e-7}
 """Below these AdamW's steps are no longer of one size: they show gradients as they are, and undo what many steps hide."""
 
 
@@ -72,11 +72,15 @@ class Limits:
 
     def _check_training(self, plan: Plan) -> None:
         """Refuse a plan whose rounds are of few examples, or whose settings would show gradients as they are."""
-        examples = plan.schedule.steps * plan.training.batch_size
-        if examples < self.allowed.examples:
+        rounds = FED_GROW.rounds(plan)[1:]
+        steps = min(sum(steps for phase, steps in parts if phase != "local") for parts in rounds)
+        if (
+            not plan.operator.frozen
+            and (examples := steps * plan.training.batch_size) < self.allowed.examples
+        ):
             raise Refused(
-                f"a round of the plan is of {examples} examples (schedule.steps x training.batch_size); limits.examples "
-                f"asks for {self.allowed.examples}"
+                f"a round of the plan trains Global-LiGO on {examples} examples (steps x batch size); limits.examples asks "
+                f"for {self.allowed.examples}"
             )
         training, rates = plan.training, (plan.operator.learning_rate, plan.local_operator.learning_rate)
         lowest = min(
@@ -84,9 +88,9 @@ class Limits:
             for rate in (*rates, training.head_learning_rate, training.small_learning_rate)
             if rate is not None
         )
-        for name, value in (("clip_norm", training.clip_norm), ("learning rates", lowest)):
+        for name, value in (("clip_norm", training.clip_norm), ("lowest learning rate", lowest)):
             if value < FLOORS[name]:
-                raise Refused(f"the plan's {name} are {value:g}; a site takes {FLOORS[name]:g} at least")
+                raise Refused(f"the plan's {name} is {value:g}; a site takes {FLOORS[name]:g} at least")
 
     def check_bytes(self, would: int) -> None:
         """Check how many bytes would have left, of all experiments.
@@ -130,7 +134,7 @@ class Limits:
             raise FedgrowError(f"{kind}: round {server_round} was asked for after round {max(begun)}")
         if digest in known:
             return
-        if len(known) == (_evaluated(plan) if kind == EVALUATE else 1):
+        if len(known) == (EVALUATED[plan.faults.mode] if kind == EVALUATE else 1):
             raise Refused(
                 f"{kind}: round {server_round} was already answered for different arrays; a site answers a round only once"
             )
@@ -175,12 +179,6 @@ def _begun(given: Mapping[str, list[str]]) -> set[int]:
     """Return the rounds that were trained or evaluated."""
     steps = (step.split() for step in given)
     return {int(number) for kind, number in steps if kind in (GROW, EVALUATE)}
-
-
-def _evaluated(plan: Plan) -> int:
-    """Return how many different sets of arrays may be evaluated after a round."""
-    exact = plan.faults.mode == "strict" and plan.training.device == "cpu"
-    return 1 if exact else EVALUATED
 
 
 def _rounds_of(plan: Plan, participant: int, kind: str) -> Collection[int]:
