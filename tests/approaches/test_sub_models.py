@@ -98,7 +98,7 @@ def test_a_broken_federation_goes_on_to_the_same_end(heard, tmp_path, after):
     federate(run, name)
     ends = [Checkpoints(folder.approach(name)).last() for folder in (run, whole)]
     assert all((ends[0].arrays[n] == a).all() for n, a in ends[1].arrays.items())
-    assert ends[0].metrics == ends[1].metrics
+    assert ends[0].record.metrics == ends[1].record.metrics
 
 
 @pytest.mark.parametrize("name", NAMES)
