@@ -15,7 +15,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-CHECKED = ("architectures", "folders", "growth", "methods", "parity", "training")
+CHECKED = ("architectures", "folders", "growth", "learners", "parity", "training")
 
 torch.set_num_threads(1)
 
