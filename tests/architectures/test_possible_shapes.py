@@ -76,7 +76,7 @@ IMPOSSIBLE = {
     "a broken ratio": (
         "dinov2",
         {"ffn": 12},
-        "ffn: dinov2 has whole ratios .* 12 is none at width 8, .* 8, 16, 24",
+        "ffn: dinov2 has integer ratios .* 12 is none at width 8, .* 8, 16, 24",
     ),
     "a ratio of another rule": ("dinov2-swiglu", {"ffn": 12}, "choose from 8, 16, 16, 24"),
 }

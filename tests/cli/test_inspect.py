@@ -33,7 +33,14 @@ def test_one_model(run, tmp_path, name, words):
     folder(tmp_path / "m", name)
     outcome = run("inspect", tmp_path / "m")
     assert outcome.code == 0
-    expected = ["FFN width", "width, whole ratio", "width, other ratio", "layers", "all together", *words]
+    expected = [
+        "FFN width",
+        "width, integer multiple",
+        "width, other ratio",
+        "layers",
+        "all together",
+        *words,
+    ]
     assert [w for w in expected if w not in outcome.words] == []
     assert ("approximate" in outcome.words) is name.startswith("bert")
     assert "intermediate" not in outcome.words

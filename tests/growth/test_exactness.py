@@ -172,7 +172,7 @@ def test_projections_with_and_without_bias(name):
     small = zoo.model(family, head, sizes, **(WITHOUT_BIAS | WITH_BIAS)[name])
     usual = zoo.model(family, head, sizes)
     assert len(small.state_dict()) != len(usual.state_dict())
-    exact = "width, whole ratio" if family.norm == "post" else "all together"
+    exact = "width, integer multiple" if family.norm == "post" else "all together"
     direction = next(d for d in DIRECTIONS if d.name == exact)
     large = grown(small, [direction.grow(family, read(small).shape, lambda low, high: high)], ["tied"])
     assert share_of_difference(small, large, family, head) <= ROTARY

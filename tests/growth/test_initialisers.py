@@ -13,7 +13,7 @@ from tests.growth.growing import SMALL, grown, materialise, noisy, share_of_diff
 from tests.parity.test_every_family import drawing, small_eps, tolerance
 
 BY_NAME = {direction.name: direction for direction in DIRECTIONS}
-WALKED = ("width, whole ratio", "width, other ratio", "layers", "all together")
+WALKED = ("width, integer multiple", "width, other ratio", "layers", "all together")
 FAMILIES = ("bert", "vit", "llama", "qwen3", "gemma", "opt", "t5", "gpt_neox")  # of every kind one
 WIDER = Shape(layers=2, width=16, heads=4, ffn=20)
 DEEPER = SMALL.model_copy(update={"layers": 5})
@@ -67,7 +67,7 @@ DEPTH_ONLY = {"stack", "interpolate"}
     ("direction", "exact"),
     [
         ("FFN width", EXACT | COPYING | DEPTH_ONLY),
-        ("width, whole ratio", EXACT | COPYING | DEPTH_ONLY),
+        ("width, integer multiple", EXACT | COPYING | DEPTH_ONLY),
         ("width, other ratio", EXACT | DEPTH_ONLY),
         ("layers", EXACT | {"net2net"}),
     ],

@@ -86,7 +86,7 @@ def test_an_untied_head(name, head):
     family, draw = families()[name], drawing(name)
     small = small_model(family, head, draw, tie_word_embeddings=False)
     assert not read(small).tied
-    direction = next(d for d in DIRECTIONS if d.name == "width, whole ratio")
+    direction = next(d for d in DIRECTIONS if d.name == "width, integer multiple")
     large = grown(small, [direction.grow(family, read(small).shape, draw)], ["tied"])
     assert difference(small, large, family, head) <= EXACT
 

@@ -240,12 +240,12 @@ def _ffn_of_ratio(family: Family, width: int, ratio: int) -> int:
 
 
 def _ratio(family: Family, shape: Shape) -> int:
-    """Return the whole ratio that gives this FFN; configurations take no other."""
+    """Return the integer multiple that gives this FFN; configurations take no other."""
     for ratio in range(1, 2 + 2 * shape.ffn // shape.width):
         if _ffn_of_ratio(family, shape.width, ratio) == shape.ffn:
             return ratio
     possible = [_ffn_of_ratio(family, shape.width, r) for r in range(1, 9)]
     raise ShapeError(
-        f"ffn: {family.family} has whole ratios of FFN to width only; {shape.ffn} is none at width {shape.width}, "
+        f"ffn: {family.family} has integer ratios of FFN to width only; {shape.ffn} is none at width {shape.width}, "
         f"choose from {', '.join(map(str, possible))}, ..."
     )

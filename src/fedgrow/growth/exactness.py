@@ -159,7 +159,7 @@ def _width_rule(family: Family) -> str:
         if family.keeps_eps
         else "epsilon x D1/D2"
     )
-    return f"new entries of the stream are {new}; gains x sqrt(D1/D2); {eps}"
+    return f"new hidden dimensions are {new}; gains x sqrt(D1/D2); {eps}"
 
 
 def _heads_rule(family: Family) -> str:
@@ -184,7 +184,7 @@ DIRECTIONS = (
         _exact,
         lambda f: (
             "new units may compute anything; nothing reads them yet"
-            + ("" if f.ffn_rule == "size" else " (whole ratios to the width only)")
+            + ("" if f.ffn_rule == "size" else " (integer ratios to the width only)")
         ),
         _ffn,
     ),
@@ -206,7 +206,7 @@ DIRECTIONS = (
         _kv_heads,
     ),
     Direction(
-        "head size, whole ratio",
+        "head size, integer multiple",
         _free,
         _exact,
         lambda f: _heads_rule(f) + ("; rotary pair j goes to k x j, same theta" if f.rotary else ""),
@@ -222,7 +222,7 @@ DIRECTIONS = (
         _odd_head_size,
     ),
     Direction(
-        "width, whole ratio",
+        "width, integer multiple",
         _always,
         _exact,
         lambda f: (
@@ -237,7 +237,7 @@ DIRECTIONS = (
         _always,
         lambda f: "exact" if f.norm == "pre" else "approximate",
         lambda f: (
-            "as for whole ratios"
+            "as for integer multiples"
             if f.norm == "pre"
             else "new entries are the mean of the old ones, also in norms' shifts: under post-norm they are not 0 "
             "after the norm, for its gain stands inside the stream"
@@ -267,7 +267,7 @@ DIRECTIONS = (
         "all together",
         _always,
         lambda f: _deep(f),
-        lambda f: "the rules together" + ("" if f.norm == "pre" else "; width by a whole ratio"),
+        lambda f: "the rules together" + ("" if f.norm == "pre" else "; width by an integer multiple"),
         _everything,
     ),
 )

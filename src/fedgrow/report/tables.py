@@ -76,7 +76,7 @@ def _traits(family: Family) -> str:
         "fused q, k, v": any("|" in a or ":" in a for a in labels),
         "head size of its own": family.free_head_size,
         "LayerScale": family.scaled_by,
-        "FFN a whole ratio of the width": family.ffn_rule != "size",
+        "FFN an integer multiple of the width": family.ffn_rule != "size",
         "encoder-decoder": len(family.blocks) > 1,
         "embeddings of a width of their own": "embedding" in labels,
     }
