@@ -122,6 +122,18 @@ def test_evaluations_count_as_rounds_over_all_experiments(folder):
     assert "limits.rounds allows 3, of which 2 are used" in str(one.refused)
 
 
+def test_evaluations_of_experiments_at_a_time_share_the_rounds(folder):
+    one = site(folder, limits={"rounds": 3})
+    for run in (7, 8):
+        one.answer(shown(folder, run=run, experiment=f"tiny-{run}", seed=run, **QUORUM))
+        one.answer(message("train.prepare", run=run))
+    for run, round_ in ((7, 1), (8, 1), (8, 2)):
+        one.answer(message("evaluate.grow", run, {"server-round": round_}, start(folder, seed=run)))
+    with pytest.raises(SiteError):
+        one.answer(message("evaluate.grow", 7, {"server-round": 2}, start(folder, seed=7)))
+    assert "limits.rounds: 3 rounds were taken part in" in str(one.refused)
+
+
 # what is given
 
 
