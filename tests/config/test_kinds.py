@@ -1,4 +1,4 @@
-"""What a plan may name is what is registered: a kind with a file and a line, but without its name in a plan, is found here."""
+"""A plan may name just what is registered: a kind with a file and a line, but without its name in a plan, is found here."""
 
 from typing import get_args
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from fedgrow.growth.maps.base import Map
-from fedgrow.growth.maps.joined import Blocks, Chain, Interleaved
+from fedgrow.growth.maps.joined import Chain, Fused
 from fedgrow.growth.maps.learned import LowRank, Matrix, Topped
 from fedgrow.growth.maps.selection import NextLayer, Selection
 
@@ -17,7 +17,7 @@ def layered(m: Map) -> bool:
         return m.weight.dim() == 3
     if isinstance(m, LowRank):
         return layered(m.base)
-    if isinstance(m, Blocks | Interleaved):
+    if isinstance(m, Fused):
         return any(layered(part) for part in m.parts)
     return isinstance(m, NextLayer)
 
@@ -54,18 +54,18 @@ def over_tensors(m: Map, change: Callable[[Tensor], Tensor]) -> Map:
         return replace(m, rows=change(m.rows))
     if isinstance(m, Chain):
         return Chain(tuple(over_tensors(link, change) for link in m.links))
-    if isinstance(m, Blocks | Interleaved):
+    if isinstance(m, Fused):
         return replace(m, parts=tuple(over_tensors(part, change) for part in m.parts))
     return m
 
 
 def tensors(m: Map) -> list[Tensor]:
     """Return a map's learned arrays, in the order of ``over_tensors``."""
-    found: list[Tensor] = []
-
-    def note(x: Tensor) -> Tensor:
-        found.append(x)
-        return x
-
-    over_tensors(m, note)
-    return found
+    if isinstance(m, Matrix):
+        return [m.weight]
+    if isinstance(m, LowRank):
+        return [*tensors(m.base), m.up, m.down]
+    if isinstance(m, Topped):
+        return [m.rows]
+    inner = m.links if isinstance(m, Chain) else m.parts if isinstance(m, Fused) else ()
+    return [array for part in inner for array in tensors(part)]

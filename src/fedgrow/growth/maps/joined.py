@@ -1,6 +1,7 @@
 """Maps made of maps: one after another, or side by side in a fused dimension."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -27,22 +28,22 @@ def learned_array(m: Any) -> Tensor | None:
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(Map):
     """Maps applied one after another, the first one nearest to the small axis."""
 
     links: tuple[Map, ...]
 
-    @property
+    @cached_property
     def large(self) -> int:
         """Size of the axis after the last map."""
         return self.links[-1].large
 
-    @property
+    @cached_property
     def small(self) -> int:
         """Size of the axis before the first map."""
         return self.links[0].small
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
         return sum(link.cost for link in self.links)
@@ -68,22 +69,22 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Fused:
+class Fused(Map):
     """Maps of the parts of one fused dimension."""
 
     parts: tuple[Map, ...]
 
-    @property
+    @cached_property
     def large(self) -> int:
         """Size of the fused axis after the maps."""
         return sum(part.large for part in self.parts)
 
-    @property
+    @cached_property
     def small(self) -> int:
         """Size of the fused axis before the maps."""
         return sum(part.small for part in self.parts)
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
         return sum(part.cost for part in self.parts)

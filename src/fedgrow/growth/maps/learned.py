@@ -13,22 +13,22 @@ from fedgrow.growth.maps.selection import Selection
 
 
 @dataclass(frozen=True)
-class Matrix:
+class Matrix(Map):
     """A dense map; with a leading layer axis it maps every layer of a stacked tensor by its own matrix."""
 
     weight: Float[Tensor, "*layers large small"]
 
-    @property
+    @cached_property
     def large(self) -> int:
         """Size of the axis after the map."""
         return self.weight.shape[-2]
 
-    @property
+    @cached_property
     def small(self) -> int:
         """Size of the axis before the map."""
         return self.weight.shape[-1]
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
         return self.large * self.small
@@ -70,7 +70,7 @@ class LowRank(OverBase):
     up: Float[Tensor, "large rank"]
     down: Float[Tensor, "small rank"]
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
         return self.base.cost + self.up.shape[1] * (self.large + self.small)
@@ -117,7 +117,7 @@ class Topped(OverBase):
     rows: Float[Tensor, "new small"]
     new: Bool[Tensor, " large"]
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
         return self.rows.shape[0] * self.small

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fedgrow.growth.maps.base import OverBase, along
+from fedgrow.growth.maps.base import Map, OverBase, along
 
 MOST_RUNS = 32  # beyond so many pieces, one gather is faster than copying slices
 
@@ -23,7 +23,7 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Map):
     """A structured map: entry i of the large axis is ``scale[i]`` times entry ``index[i]`` of the small one.
 
     An index equal to ``small`` stands for the mean of all small entries.
@@ -33,17 +33,17 @@ class Selection:
     scale: Float[Tensor, " large"]
     size: int
 
-    @property
+    @cached_property
     def large(self) -> int:
         """Size of the axis after the map."""
         return len(self.index)
 
-    @property
+    @cached_property
     def small(self) -> int:
         """Size of the axis before the map."""
         return self.size
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Multiplications for one vector along the axis."""
         return 0
@@ -170,7 +170,7 @@ class NextLayer(OverBase):
     base: Selection
     new: Bool[Tensor, " large"]
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Multiplications for one vector along the axis; gathers are free."""
         return 0
