@@ -20,6 +20,11 @@ CHECKED = ("architectures", "folders", "growth", "learners", "parity", "training
 torch.set_num_threads(1)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: tests of real processes wait for most of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with slow tests: one that came last would leave the other cores with nothing to do."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
