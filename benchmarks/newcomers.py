@@ -4,16 +4,19 @@ Question: participants that were not in the federation take its Global-LiGO as i
 head (`newcomer`), only their head (`head-only`; with the untrained operator: `untrained`), or train it on (`warm`). After
 how many steps do they reach the mean that the members reached, against growing alone from the untrained start (`alone`),
 with the same steps and data, and against the small model fine-tuned locally (`small`)? A run that never reaches it counts as
-such. Newcomers may simply have harder shards than members, so the steps to where `alone` ends stand beside.
+such. Newcomers may simply have harder shards than members: what the same newcomers reach where they are members from the
+start, and the steps to where `alone` ends, stand beside.
 
 The plan's last participants are the newcomers; shards are dealt out once, so that nobody shares examples.
 
 Command:  python benchmarks/newcomers.py digits --out FOLDER [--newcomers 1] [--seeds 101,102,103] [--rounds 16]
+              [--change alone operator.rank=8] ...
 Last result: benchmarks/results/newcomers.md
 """
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,7 @@ METHODS: dict[str, Any] = {
     "alone": {"approach": "independent"},
     "small": {"approach": "small"},
 }
+TARGETS = ("the members' mean", "what they reach as members from the start", "where alone ends")
 
 
 def write_shard(file: Path, shard: Examples) -> Path:
@@ -71,34 +75,57 @@ def with_own_shards(plan: Plan, folder: Path) -> dict[str, Any]:
     return raw | {"data": None}
 
 
-def one_seed(args: argparse.Namespace, seed: int) -> tuple[float, pd.DataFrame, bool]:
-    """Run a federation of members, then newcomers; return the members' mean, the newcomers' runs, and the metric's way."""
+def federation(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Run a federation, or go on with it, and return its summary."""
+    plan = folder.with_suffix(".yaml")
+    plan.write_text(yaml.safe_dump(settings))
+    simulate(load_plan(plan), folder, resume=(folder / "run.json").is_file())
+    summary: dict[str, Any] = read_json(folder / "summary.json")
+    return summary
+
+
+def methods(operator: Path, changes: list[list[str]]) -> dict[str, Any]:
+    """Return what newcomers do, with the members' operator and the command's changes."""
+    found: dict[str, Any] = json.loads(json.dumps(METHODS).replace('""', json.dumps(str(operator))))
+    for name, setting in changes:
+        key, _, value = setting.partition("=")
+        found[name].setdefault("set", {})[key] = yaml.safe_load(value)
+    return found
+
+
+def one_seed(args: argparse.Namespace, seed: int) -> tuple[list[float], pd.DataFrame, bool]:
+    """Run the federations, then newcomers.
+
+    Returns:
+        The members' mean and the newcomers' as members from the start, the newcomers' runs, and whether more is better.
+    """
     folder = args.out / str(seed)
     plan = resolve(load_plan(args.plan, [*args.set, f"seed={seed}", "baselines=[]"]))
+    metric = TASKS[plan.task].metrics[0]
     raw = with_own_shards(plan, folder / "shards")
-    members = raw | {"participants": raw["participants"][: -args.newcomers]}
-    (folder / "members.yaml").write_text(yaml.safe_dump(members))
-    resume = (folder / "members" / "run.json").is_file()
-    simulate(load_plan(folder / "members.yaml"), folder / "members", resume=resume)
-    summary = read_json(folder / "members" / "summary.json")
-    task = TASKS[plan.task]
-    later = raw | {
-        "participants": raw["participants"][-args.newcomers :],
-        "schedule": raw["schedule"] | {"kind": "joint", "rounds": args.rounds, "steps": args.steps},
+    people, later = raw["participants"], raw["participants"][-args.newcomers :]
+    members = federation(folder / "members", raw | {"participants": people[: -args.newcomers]})
+    everyone = federation(folder / "everyone", raw)
+    targets = [
+        statistics.mean(report["grown"]["metrics"][metric] for report in reports)
+        for reports in (members["participants"], everyone["participants"][-args.newcomers :])
+    ]
+    schedule = raw["schedule"] | {"kind": "joint", "rounds": args.rounds, "steps": args.steps}
+    (folder / "newcomers.yaml").write_text(
+        yaml.safe_dump(raw | {"participants": later, "schedule": schedule})
+    )
+    study = {
+        "name": "newcomers",
+        "plan": "newcomers.yaml",
+        "methods": methods(folder / "members" / "operator", args.change),
+        "seeds": [seed],
     }
-    (folder / "newcomers.yaml").write_text(yaml.safe_dump(later))
-    methods = json.loads(json.dumps(METHODS).replace('""', json.dumps(str(folder / "members" / "operator"))))
-    study = {"name": "newcomers", "plan": "newcomers.yaml", "methods": methods, "seeds": [seed]}
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     work = StudyRun(load_study(folder / "study.yaml"), folder / "study")
     failed = work.run(args.jobs, lambda *_: None)
     if failed:
         raise SystemExit(f"failed: {failed}")
-    return (
-        summary["grown"]["metrics_mean"][task.metrics[0]],
-        gather(work),
-        task.higher_is_better(task.metrics[0]),
-    )
+    return targets, gather(work), TASKS[plan.task].higher_is_better(metric)
 
 
 def steps_to(target: float, line: Any, steps: int, higher: bool) -> int | None:
@@ -120,29 +147,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=16, help="evaluations on the way")
     parser.add_argument("--steps", type=int, default=10, help="steps between them")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument(
+        "--change",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("METHOD", "KEY=VALUE"),
+        help="of one method",
+    )
     parser.add_argument("--jobs", type=int, default=cores())
     args = parser.parse_args()
     args.out = args.out.resolve()
-    rows = [
-        [
-            "seed",
-            "members' mean",
-            *(f"{name}: end" for name in METHODS),
-            *(f"{name}: steps to the members' mean" for name in METHODS),
-            *(f"{name}: steps to where alone ends" for name in METHODS),
-        ]
-    ]
+    rows = [["seed", "method", "end", *(f"steps to {target}" for target in TARGETS)]]
     for seed in map(int, args.seeds.split(",")):
-        members, frame, higher = one_seed(args, seed)
+        targets, frame, higher = one_seed(args, seed)
         lines = {name: frame[frame["method"] == name].iloc[0] for name in METHODS}
         ends = {name: float(line[line["metric"] + "_mean"]) for name, line in lines.items()}
-        reached = [
-            steps_to(target, line, args.steps, higher)
-            for target in (members, ends["alone"])
-            for line in lines.values()
-        ]
-        cells = ["never" if steps is None else str(steps) for steps in reached]
-        rows.append([str(seed), f"{members:.3f}", *(f"{end:.3f}" for end in ends.values()), *cells])
+        targets.append(ends["alone"])
+        rows.append([str(seed), "", "", *(f"{target:.3f}" for target in targets)])
+        for name, line in lines.items():
+            reached = [steps_to(target, line, args.steps, higher) for target in targets]
+            cells = ["never" if steps is None else str(steps) for steps in reached]
+            rows.append([str(seed), name, f"{ends[name]:.3f}", *cells])
         print("\n".join(table(rows)), flush=True)
 
 
