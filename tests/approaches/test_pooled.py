@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -12,14 +13,16 @@ from fedgrow.architectures.models import quiet
 from fedgrow.data.joined import joined
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.carry_out import prepared_sites
+from fedgrow.federated.outlook import outlook
 from fedgrow.federated.resolve import resolve
-from fedgrow.federated.simulate import forget
+from fedgrow.federated.simulate import forget, simulate
 from fedgrow.participants.participant import Participant
 from fedgrow.runs.folder import RunFolder
 from tests.approaches.test_common_model import BERT, LANGUAGE, texts
 from tests.e2e.test_shipped_plans import tiny_bert
-from tests.federation import tiny_plan
+from tests.federation import PLAN, tiny_plan
 from tests.tasks.files import slots, words
+from tests.tasks.making import tokenizer
 
 SKEWED = {
     "data": {"source": "bundled:digits", "limit": 240, "test_fraction": 0.4},
@@ -152,3 +155,25 @@ def test_images_of_different_sizes_are_refused(tmp_path):
     images = people(tmp_path)[0].raw_data[0]
     with pytest.raises(FedgrowError, match="1 x 4 x 8, 1 x 8 x 8"):
         joined([images, replace(images, inputs=images.images[:, :, :4])])
+
+
+def test_images_of_different_sizes_are_refused_before_a_run_begins(tmp_path):
+    np.savez(tmp_path / "six.npz", image=np.zeros((40, 6, 6)), label=np.arange(40) % 4)
+    own = {"source": str(tmp_path / "six.npz")}
+    entries = [*PLAN["participants"][:-1], PLAN["participants"][-1] | {"data": own}]
+    plan = tiny_plan(participants=entries, baselines=["pooled"])
+    for begin in (outlook, lambda plan: simulate(plan, tmp_path / "run")):
+        with pytest.raises(
+            FedgrowError, match=r"baselines: pooled: images of different sizes \(1 x 6 x 6, 1 x 8 x 8"
+        ):
+            begin(plan)
+    assert not (tmp_path / "run").exists()
+
+
+def test_vocabularies_that_differ_are_refused_before_a_run_begins(tmp_path):
+    folders = [tokenizer(tmp_path / name, mask=name == "b") for name in ("a", "b")]
+    shape = {"layers": 1, "width": 8, "heads": 2, "ffn": 8}
+    entries = [{"name": f.name, "model": shape, "tokenizer": str(f)} for f in folders]
+    settings = LANGUAGE | {"data": {"source": texts(tmp_path / "t.parquet")}, "baselines": ["pooled"]}
+    with pytest.raises(FedgrowError, match="pooled: b has another vocabulary than a"):
+        resolve(tiny_plan(participants=entries, **settings))

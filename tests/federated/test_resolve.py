@@ -7,6 +7,7 @@ from fedgrow.errors import FedgrowError, ShapeError
 from fedgrow.federated.resolve import resolve
 from tests.architectures.folders import edit_config, folder
 from tests.config.parsing import VIT, parsed, participants
+from tests.tasks.making import tokenizer
 
 
 def refusal(*settings: str, **changes) -> str:
@@ -343,6 +344,18 @@ def test_a_text_model_without_a_tokenizer_is_refused(tmp_path):
     )
     assert text.startswith("participant p0: ")
     assert "put tokenizer.json there, or name another one as participants[].tokenizer" in text
+
+
+def test_a_tokenizer_with_more_entries_than_the_models_vocabulary_is_refused(tmp_path):
+    """Before a run begins: the model would be asked for rows that it does not have."""
+    folder(tmp_path / "m", "bert", vocab_size=5)
+    tokenizer(tmp_path / "m")
+    settings = {"task": "sequence-classification", "without": "family", "model_settings": {}}
+    people = participants(str(tmp_path / "m"))
+    text = refusal(
+        "intermediate=auto", participants=people, large=shape(layers=3, width=16, ffn=24), **settings
+    )
+    assert text.startswith("participant p0: its tokenizer has 8 entries, its model's vocabulary 5")
 
 
 T5 = {"layers": 1, "decoder_layers": 1, "width": 8, "heads": 2, "ffn": 8}

@@ -36,7 +36,8 @@ def tokenizer(folder: Path, *, pad: bool = True, mask: bool = False) -> Path:
     special = {"unk_token": "[UNK]", "eos_token": "[SEP]"} | ({"pad_token": "[PAD]"} if pad else {})
     if mask:
         special |= {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=built, **special).save_pretrained(folder)
+    made = ["input_ids", *(["token_type_ids"] if mask else []), "attention_mask"]
+    PreTrainedTokenizerFast(tokenizer_object=built, model_input_names=made, **special).save_pretrained(folder)
     return folder
 
 

@@ -1,12 +1,16 @@
 """Image classification: channels, size and scale of the pixels."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from transformers import AutoImageProcessor
 
+from fedgrow.architectures import Shape, families
 from fedgrow.data.examples import Examples
 from fedgrow.errors import FedgrowError
-from tests import tiny
+from tests import tiny, zoo
 from tests.architectures.folders import SHAPE
 from tests.tasks.making import codec, entry, images
 
@@ -65,6 +69,52 @@ def test_the_processor_is_saved_beside_a_model_and_reads_the_same(tmp_path):
     codec(TASK, shard, entry()).save(tmp_path)
     again = pixels(shard, tiny.config("vit", SHAPE, num_channels=1), tmp_path)
     assert torch.equal(again, pixels(shard))
+
+
+def with_processor(folder, **settings):
+    """Write an image processor that cuts out the middle, as DINOv2's."""
+    values = {
+        "image_processor_type": "BitImageProcessor",
+        "do_resize": True, "size": {"shortest_edge": 16}, "resample": 3,
+        "do_center_crop": True, "crop_size": {"height": 12, "width": 12},
+        "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(values | settings))
+    return folder
+
+
+def test_a_processor_that_cuts_is_left_as_it_is_where_the_model_takes_its_size(tmp_path):
+    shard = images(2, channels=3, size=20)
+    config = zoo.config(families()["dinov2"], Shape(layers=1, width=8, heads=2, ffn=16), image_size=24)
+    got = pixels(shard, config, with_processor(tmp_path))
+    alone = AutoImageProcessor.from_pretrained(tmp_path)
+    due = alone(list(shard.images), do_rescale=False, input_data_format="channels_first", return_tensors="pt")
+    assert got.shape == (2, 3, 12, 12)
+    assert torch.equal(got, due["pixel_values"])
+
+
+def test_a_model_of_one_size_is_shown_whole_images(tmp_path):
+    """And what is saved beside it does the same."""
+    plain = np.full((1, 3, 20, 20), 0.5, dtype=np.float32)
+    framed = plain.copy()
+    framed[:, :, :3] = 0
+    config = tiny.config("vit", SHAPE, image_size=8)
+    made = codec(TASK, Examples(plain, ["a"]), entry(with_processor(tmp_path)), config)
+    got = [made.encode(Examples(x, ["a"])).inputs[0] for x in (plain, framed)]
+    assert got[0].shape == (3, 8, 8)
+    assert (got[0] - got[1])[:, 0].abs().min() > 0.5
+    made.save(tmp_path / "saved")
+    alone = AutoImageProcessor.from_pretrained(tmp_path / "saved")
+    again = alone(list(framed), do_rescale=False, input_data_format="channels_first", return_tensors="pt")
+    assert torch.equal(again["pixel_values"][0], got[1])
+
+
+def test_a_processor_of_other_channels_than_the_models_is_refused_by_name(tmp_path):
+    config = tiny.config("vit", SHAPE, num_channels=1)
+    with pytest.raises(
+        FedgrowError, match=r"ada: the image processor in .* 3 values of image_mean, its model takes 1"
+    ):
+        codec(TASK, images(2), entry(with_processor(tmp_path)), config)
 
 
 def test_there_is_no_vocabulary():

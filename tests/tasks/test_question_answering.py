@@ -64,7 +64,16 @@ def test_the_saved_tokenizer_makes_the_same_pairs(tmp_path):
     it = codec(TASK.name, SHARD, entry())
     it.save(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
-    assert again(PAIR.question, PAIR.context)["input_ids"] == it.encode(SHARD).inputs[0].tolist()
+    plain = again(PAIR.question, PAIR.context)
+    assert plain["input_ids"] == it.encode(SHARD).inputs[0].tolist()
+    assert plain["token_type_ids"] == it.encode(SHARD).targets[0].segments.tolist()
+
+
+def test_a_model_is_not_told_the_parts_that_its_tokenizer_does_not_tell(tmp_path):
+    """Else its answers in plain use would be others than those that were measured."""
+    who = entry(tokenizer=str(tokenizer(tmp_path)))
+    it = codec(TASK.name, SHARD, who, BertConfig(type_vocab_size=2))
+    assert "token_type_ids" not in it.batch(it.encode(SHARD), [0])[0]
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,14 @@ class Approach(ABC):
         """
         return None
 
+    def check_data(self, plan: Plan) -> None:
+        """Refuse data that the approach cannot be carried out on, before anything is written.
+
+        Raises:
+            FedgrowError: it cannot; the text says why.
+        """
+        return None
+
 
 class Alone(Approach):
     """Every participant by itself."""

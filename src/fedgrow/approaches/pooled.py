@@ -5,7 +5,7 @@ tags) of all; on a participant's held-out data it chooses among the participant'
 does. Texts are tokenized, and images processed, as the common model asks for (``common_model`` says whose that is).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,13 +26,15 @@ from fedgrow.approaches.schedule import jointly, own_steps
 from fedgrow.architectures import Family, Shape
 from fedgrow.architectures.models import count, load_config
 from fedgrow.config.plan import Plan
-from fedgrow.data.joined import joined
+from fedgrow.data.joined import joined, one_size
 from fedgrow.disk.events import emit
 from fedgrow.errors import FedgrowError
 from fedgrow.learners import WholeModel
 from fedgrow.participants.participant import Participant
+from fedgrow.runs.folder import sources
 from fedgrow.seeds import TRAIN, derive
 from fedgrow.tasks import Codec, Given
+from fedgrow.tasks.tokenizers import digest, load_tokenizer
 from fedgrow.training.arithmetic import training_flops
 from fedgrow.training.loop import evaluate, fit
 
@@ -52,13 +54,23 @@ class Pooled(Together):
         return prepared(plan)
 
     def check(self, plan: Plan, family: Family, shapes: Sequence[Shape]) -> None:
-        """Refuse language modelling where every participant learns a vocabulary of its own."""
+        """Refuse language modelling where participants have, or learn, vocabularies of their own."""
         own = [p.name for p in plan.participants if p.tokenizer is None and not isinstance(p.model, str)]
         if plan.task in LANGUAGE and own and len(plan.participants) > 1:
             raise FedgrowError(
                 f"baselines: {self.name} needs one vocabulary, for perplexities of different ones do not compare, but "
                 f"{own[0]} learns its own; name one participants[].tokenizer for all, or leave it out"
             )
+        if plan.task in LANGUAGE:
+            folders = {p.name: p.tokenizer_folder for p in plan.participants}
+            one_vocabulary({n: digest(load_tokenizer(n, f)) for n, f in folders.items() if f is not None})
+
+    def check_data(self, plan: Plan) -> None:
+        """Refuse images of different sizes."""
+        try:
+            one_size(sources(plan))
+        except FedgrowError as error:
+            raise FedgrowError(f"baselines: {self.name}: {error}, or leave it out") from None
 
     def run(self, sites: Sequence[Participant]) -> list[Ended]:
         """Train once; evaluate for every participant after every round's worth of steps.
@@ -68,7 +80,8 @@ class Pooled(Together):
         """
         source, people = source_of(sites), len(sites)
         plan, task = source.plan, source.task
-        _comparable(sites)
+        if task.name in LANGUAGE:
+            one_vocabulary({site.name: site.codec.vocabulary_digest() for site in sites})
         codec = codec_for_all(source, sites)
         rates = plan.training
         learner = WholeModel(
@@ -148,12 +161,16 @@ def model_for_all(source: Participant, codec: Codec) -> nn.Module:
     return with_config(model, config, differ, source.plan.seed)
 
 
-def _comparable(sites: Sequence[Participant]) -> None:
-    if sites[0].task.name in LANGUAGE:
-        digests = [site.codec.vocabulary_digest() for site in sites]
-        other = next((s.name for s, d in zip(sites, digests, strict=True) if d != digests[0]), None)
-        if other is not None:
-            raise FedgrowError(
-                f"pooled: {other} has another vocabulary than {sites[0].name}, and perplexities of different "
-                "vocabularies do not compare; give all participants one tokenizer, or leave pooled out of baselines"
-            )
+def one_vocabulary(digests: Mapping[str, str | None]) -> None:
+    """Refuse vocabularies that differ, given a digest of each participant's.
+
+    Raises:
+        FedgrowError: there are such; the text names two participants.
+    """
+    names = list(digests)
+    other = next((name for name in names if digests[name] != digests[names[0]]), None)
+    if other is not None:
+        raise FedgrowError(
+            f"pooled: {other} has another vocabulary than {names[0]}, and perplexities of different "
+            "vocabularies do not compare; give all participants one tokenizer, or leave pooled out of baselines"
+        )

@@ -129,6 +129,7 @@ class Family(BaseModel):
         embeddings_scaled: whether the model multiplies embeddings by the root of its width (Gemma).
         positions_after_padding: positions are numbered from the one after the padding token's id: the table of positions
             has so many rows more than a text may have tokens (RoBERTa).
+        any_image_size: whether the model takes images of other sizes than its configuration's, positions interpolated.
         rotary: rotary positions, if any.
         final_norm: the vectors of the norm before the language-modelling head.
         scaled_by: factors (LayerScale) folded into the tensors that they multiply before growth.
@@ -161,6 +162,7 @@ class Family(BaseModel):
     norms_heads: bool = False
     embeddings_scaled: bool = False
     positions_after_padding: bool = False
+    any_image_size: bool = False
     rotary: Rotary | None = None
     final_norm: tuple[str, ...] = ()
     scaled_by: dict[str, str] = {}

@@ -5,7 +5,7 @@ from typing import Any
 from fedgrow.approaches.schedule import total_steps
 from fedgrow.config.plan import Plan
 from fedgrow.federated.leaving import Leaving
-from fedgrow.federated.resolve import check_models, resolve, small_shapes
+from fedgrow.federated.resolve import check_data, check_models, resolve, small_shapes
 from fedgrow.markdown import table
 from fedgrow.runs.folder import deal, shard_of
 from fedgrow.training.device import device_of
@@ -20,6 +20,7 @@ def outlook(plan: Plan) -> dict[str, Any]:
     check_models(plan)
     device_of(plan.training)
     plan = resolve(plan)
+    check_data(plan)
     shards, leaving, shapes = deal(plan).shards, Leaving.of(plan), small_shapes(plan)
     return {
         "plan": plan.name,

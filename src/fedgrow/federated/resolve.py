@@ -17,8 +17,10 @@ from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
 from fedgrow.learners.dual_ligo import global_operator, global_start
 from fedgrow.learners.ligo import make_operator
+from fedgrow.runs.folder import deal
 from fedgrow.runs.operator import with_trained
 from fedgrow.tasks import TASKS
+from fedgrow.tasks.models import check_vocabulary
 from fedgrow.tasks.tokenizers import load_tokenizer
 
 FROM_DATA = ("image_size", "num_channels", "num_labels", "id2label", "label2id", "vocab_size")
@@ -77,7 +79,12 @@ def resolve(plan: Plan) -> Plan:
     _strategy(plan)
     for entry in plan.participants:
         if TASKS[plan.task].reads_text and (folder := entry.tokenizer_folder) is not None:
-            load_tokenizer(entry.name, folder)
+            tokenizer = load_tokenizer(entry.name, folder)
+            if isinstance(entry.model, str):
+                try:
+                    check_vocabulary(len(tokenizer), load_config(entry.model))
+                except FedgrowError as error:
+                    raise FedgrowError(f"participant {entry.name}: {error}") from None
     metrics = metrics_of(plan)
     return plan.model_copy(
         update={
@@ -129,6 +136,17 @@ def metrics_of(plan: Plan) -> tuple[str, ...]:
         if name not in possible:
             raise FedgrowError(f"metrics: {name!r} is unknown; {plan.task} has {', '.join(possible)}")
     return plan.metrics or possible
+
+
+def check_data(plan: Plan) -> None:
+    """Check all data of a plan, and that its baselines can be carried out on it.
+
+    Raises:
+        FedgrowError: data is missing or unfit, or a baseline does not go with it.
+    """
+    deal(plan)
+    for baseline in plan.baselines:
+        BASELINES[baseline].check_data(plan)
 
 
 def check_models(plan: Plan) -> None:

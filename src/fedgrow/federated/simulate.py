@@ -14,7 +14,7 @@ from fedgrow.federated.carry_out import carry_out
 from fedgrow.federated.failure import why
 from fedgrow.federated.local_grid import Tap
 from fedgrow.federated.member import member_at
-from fedgrow.federated.resolve import check_models, resolve
+from fedgrow.federated.resolve import check_data, check_models, resolve
 from fedgrow.federated.results import write_results
 from fedgrow.runs.folder import RunFolder, forget_sources
 from fedgrow.training.device import device_of
@@ -102,4 +102,6 @@ def _open_or_create(plan: Plan | None, out: Path, engine: str, resume: bool) -> 
     if plan is None:
         raise FedgrowError("a plan is needed to start a run")
     check_models(plan)
-    return RunFolder.create(out, resolve(plan), engine)
+    plan = resolve(plan)
+    check_data(plan)
+    return RunFolder.create(out, plan, engine)

@@ -236,11 +236,20 @@ def data_digests(plan: Plan) -> dict[str, str]:
     return digests
 
 
+def sources(plan: Plan) -> list[Examples]:
+    """Load all data of a plan: participants' own, and what is dealt out to those without."""
+    own = [
+        source(entry.data, plan.task, derive(plan.seed, DATA, index))
+        for index, entry in enumerate(plan.participants)
+        if entry.data is not None
+    ]
+    shared = any(entry.data is None and entry.model is not None for entry in plan.participants)
+    return [*own, *([shared_source(plan)] if shared else [])]
+
+
 def deal(plan: Plan) -> Partition:
     """Check all data and deal the plan's out to the participants without their own."""
-    for index, entry in enumerate(plan.participants):
-        if entry.data is not None:
-            source(entry.data, plan.task, derive(plan.seed, DATA, index))
+    sources(plan)
     sharing = [p.name for p in plan.participants if p.data is None and p.model is not None]
     if not sharing:
         return Partition.of({})

@@ -1,6 +1,7 @@
 """Image classification: one class per image."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedgrow.architectures import family_of
 from fedgrow.architectures.configuration import image_sides
 from fedgrow.architectures.models import quiet
 from fedgrow.config.plan import ParticipantPlan
@@ -26,7 +28,11 @@ class ImageClassification(Classification):
     reads_text = False
 
     def codec(self, given: Given) -> Codec:
-        """Use the image processor beside the model, or one of the data's own size for a model made in the run."""
+        """Use the image processor beside the model, or one of the data's own size for a model made in the run.
+
+        Raises:
+            FedgrowError: images, processor and model do not go together.
+        """
         labels = class_labels(given.shard, given.closed_labels, given.config)
         config = given.config
         channels, height, width = given.shard.images.shape[1:]
@@ -50,15 +56,47 @@ def _plain(size: dict[str, int], channels: int) -> Any:
 
 
 def _beside(participant: ParticipantPlan, config: Any) -> Any:
+    """Load the image processor beside a model; where it makes other sizes than the model takes, have it make those, uncut.
+
+    Raises:
+        FedgrowError: it normalises another number of channels than the model takes.
+    """
     from transformers import AutoImageProcessor
 
     height, width = image_sides(config.image_size)
     size = {"height": height, "width": width}
+    load = partial(AutoImageProcessor.from_pretrained, participant.model, trust_remote_code=False)
     try:
         with quiet():
-            return AutoImageProcessor.from_pretrained(participant.model, size=size, trust_remote_code=False)
+            processor = load()
+            if not _fits(processor, config):
+                processor = load(size=size, do_resize=True, do_center_crop=False)
     except (OSError, ValueError):
         return _plain(size, config.num_channels)
+    for name in ("image_mean", "image_std"):
+        values = getattr(processor, name, None)
+        if isinstance(values, Sequence) and len(values) not in (1, config.num_channels):
+            raise FedgrowError(
+                f"participant {participant.name}: the image processor in {str(participant.model)!r} has {len(values)} "
+                f"values of {name}, its model takes {config.num_channels} channels; correct its preprocessor_config.json"
+            )
+    return processor
+
+
+def _fits(processor: Any, config: Any) -> bool:
+    """Whether a processor's own size is the model's, or one that the model takes as well."""
+    made = _sides_of(processor.crop_size if _cuts(processor) else processor.size)
+    return made == image_sides(config.image_size) or (made is not None and family_of(config).any_image_size)
+
+
+def _cuts(processor: Any) -> bool:
+    return bool(getattr(processor, "do_center_crop", False))
+
+
+def _sides_of(size: Any) -> tuple[int, int] | None:
+    """Return the height and width that a processor's setting says; None where they hang on the image."""
+    height, width = getattr(size, "height", None), getattr(size, "width", None)
+    return None if height is None or width is None else (height, width)
 
 
 class ImageCodec(Codec):
@@ -79,10 +117,11 @@ class ImageCodec(Codec):
         images = examples.images
         if images.shape[1] == 1 and self.channels > 1:
             images = np.repeat(images, self.channels, axis=1)
+        resized = _cuts(self.processor) or images.shape[2:] != _sides_of(self.processor.size)
         pixels = self.processor(
             list(images),
             do_rescale=False,
-            do_resize=images.shape[2:] != image_sides(self.size),  # it would round pixels to 8 bits
+            do_resize=resized,  # of what has the size already, it would round pixels to 8 bits
             input_data_format="channels_first",
             return_tensors="pt",
         )["pixel_values"]

@@ -38,10 +38,19 @@ def load_for(folder: str | Path, task: Task, codec: Codec, *, seed: int) -> tupl
             raise FedgrowError(
                 f"model {str(folder)!r}: tensor {name} holds values that are not finite; give one without them"
             )
-    size = values.get("vocab_size")
-    if size is not None and size > config.vocab_size:
+    if (size := values.get("vocab_size")) is not None:
+        check_vocabulary(size, config)
+    return model, fresh
+
+
+def check_vocabulary(size: int, config: Any) -> None:
+    """Refuse a tokenizer with more entries than the model's vocabulary.
+
+    Raises:
+        FedgrowError: it has more.
+    """
+    if size > config.vocab_size:
         raise FedgrowError(
             f"its tokenizer has {size} entries, its model's vocabulary {config.vocab_size}; "
             "use the tokenizer that the model was trained with"
         )
-    return model, fresh

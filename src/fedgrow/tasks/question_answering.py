@@ -79,13 +79,13 @@ class QuestionAnswering(Task):
         """
         rows = given.training.asked
         texts = [*dict.fromkeys(row.context for row in rows), *dict.fromkeys(row.question for row in rows)]
-        tokenizer = with_offsets(
-            tokenizer_for(given.participant, texts, given.plan.vocabulary.size), given.participant, self.name
-        )
+        segments = _has_segments(given.plan, given.config)
+        tokenizer = tokenizer_for(given.participant, texts, given.plan.vocabulary.size, segments=segments)
+        tokenizer = with_offsets(tokenizer, given.participant, self.name)
         separate(tokenizer, given.participant)
-        return SpanCodec(
-            tokenizer, max_length(given.plan, given.config), segments=_has_segments(given.plan, given.config)
-        )
+        # a model is told what its tokenizer says in plain use, and no more
+        segments = segments and "token_type_ids" in tokenizer.model_input_names
+        return SpanCodec(tokenizer, max_length(given.plan, given.config), segments=segments)
 
     def loss(self, logits: Tensor, targets: Spans) -> Tensor:
         """Return the mean cross entropy of first and last tokens: logits (batch, length, 2)."""

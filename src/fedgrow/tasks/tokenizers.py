@@ -14,14 +14,22 @@ from fedgrow.errors import FedgrowError, first_line
 PAD, END = "<pad>", "<end>"
 
 
-def tokenizer_for(participant: ParticipantPlan, texts: Sequence[str], vocabulary: int) -> Any:
+def tokenizer_for(
+    participant: ParticipantPlan, texts: Sequence[str], vocabulary: int, *, segments: bool = False
+) -> Any:
     """Return the participant's tokenizer: the one it names, the one beside its model, or one learned from its texts.
+
+    Args:
+        participant: whose.
+        texts: what one is learned from.
+        vocabulary: entries of one that is learned.
+        segments: whether one that is learned tells the two texts of a pair apart (``token_type_ids``).
 
     Raises:
         FedgrowError: a named tokenizer, or that of a model folder, cannot be loaded.
     """
     folder = participant.tokenizer_folder
-    return learn(texts, vocabulary) if folder is None else load_tokenizer(participant.name, folder)
+    return learn(texts, vocabulary, segments) if folder is None else load_tokenizer(participant.name, folder)
 
 
 def load_tokenizer(participant: str, folder: str) -> Any:
@@ -52,8 +60,14 @@ def load_tokenizer(participant: str, folder: str) -> Any:
     return tokenizer
 
 
-def learn(texts: Sequence[str], size: int) -> Any:
-    """Learn a byte-level BPE vocabulary (as GPT-2's) of at most ``size`` entries; deterministic."""
+def learn(texts: Sequence[str], size: int, segments: bool = False) -> Any:
+    """Learn a byte-level BPE vocabulary (as GPT-2's) of at most ``size`` entries; deterministic.
+
+    Args:
+        texts: what it is learned from.
+        size: entries.
+        segments: whether it tells the two texts of a pair apart.
+    """
     tokenizer = Tokenizer(models.BPE(unk_token=None))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -64,7 +78,10 @@ def learn(texts: Sequence[str], size: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, bos_token=END)
+    made = ["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, bos_token=END, model_input_names=made
+    )
 
 
 def digest(tokenizer: Any) -> str:
