@@ -224,3 +224,10 @@ def test_composed_maps_carry_gradients():
 def test_shapes_in_annotations_are_checked():
     with pytest.raises(jaxtyping.TypeCheckError):
         Selection(torch.tensor([0, 1]), torch.ones(3), 2)
+
+
+def test_maps_one_after_another_cost_what_each_costs():
+    first, second = Matrix(torch.ones(4, 2)), Matrix(torch.ones(6, 4))
+    chain = Chain((first, second))
+    assert (chain.small, chain.large, chain.cost) == (2, 6, 4 * 2 + 6 * 4)
+    assert Blocks((first, second)).cost == chain.cost

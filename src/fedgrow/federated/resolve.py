@@ -17,7 +17,6 @@ from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
 from fedgrow.learners.dual_ligo import global_operator, global_start
 from fedgrow.learners.ligo import make_operator
-from fedgrow.runs.folder import deal
 from fedgrow.runs.operator import with_trained
 from fedgrow.tasks import TASKS
 from fedgrow.tasks.models import check_vocabulary
@@ -139,12 +138,11 @@ def metrics_of(plan: Plan) -> tuple[str, ...]:
 
 
 def check_data(plan: Plan) -> None:
-    """Check all data of a plan, and that its baselines can be carried out on it.
+    """Check that a plan's baselines can be carried out on its data.
 
     Raises:
         FedgrowError: data is missing or unfit, or a baseline does not go with it.
     """
-    deal(plan)
     for baseline in plan.baselines:
         BASELINES[baseline].check_data(plan)
 

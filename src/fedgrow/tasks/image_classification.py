@@ -75,7 +75,7 @@ def _beside(participant: ParticipantPlan, config: Any) -> Any:
         return _plain(size, config.num_channels)
     for name in ("image_mean", "image_std"):
         values = getattr(processor, name, None)
-        if isinstance(values, Sequence) and len(values) not in (1, config.num_channels):
+        if isinstance(values, Sequence) and len(values) != config.num_channels:
             raise FedgrowError(
                 f"participant {participant.name}: the image processor in {str(participant.model)!r} has {len(values)} "
                 f"values of {name}, its model takes {config.num_channels} channels; correct its preprocessor_config.json"
@@ -85,7 +85,7 @@ def _beside(participant: ParticipantPlan, config: Any) -> Any:
 
 def _fits(processor: Any, config: Any) -> bool:
     """Whether a processor's own size is the model's, or one that the model takes as well."""
-    made = _sides_of(processor.crop_size if _cuts(processor) else processor.size)
+    made = _sides_of(getattr(processor, "crop_size" if _cuts(processor) else "size", None))
     return made == image_sides(config.image_size) or (made is not None and family_of(config).any_image_size)
 
 
