@@ -8,7 +8,7 @@ import pytest
 
 from fedgrow.cli.join import printable, told
 from fedgrow.config.load import load_plan
-from fedgrow.config.text import read_yaml
+from fedgrow.config.text import read_yaml, write_yaml
 from fedgrow.exchange.wire import from_bytes, to_bytes
 from fedgrow.federated.resolve import resolve
 from fedgrow.sites.join import Join
@@ -34,6 +34,18 @@ def test_the_key_is_made_before_the_coordinators_certificate_is_there(folder, ru
     assert "is no file; ask the coordinator for its coordinator/certificates/ca.crt" in " ".join(
         joined.stderr.split()
     )
+
+
+@pytest.mark.parametrize(
+    "where", ["ca.crt", "ca.crt/below", "x" * 300], ids=["a file", "below a file", "too long"]
+)
+def test_a_folder_that_cannot_be_made_is_named(folder, run, where):
+    settings = read_yaml((folder / "ada.yaml").read_text())
+    (folder / "ada.yaml").write_text(write_yaml(settings | {"folder": where}))
+    for more in (["--key"], []):
+        outcome = run("join", str(folder / "ada.yaml"), *more)
+        assert outcome.code == 1
+        assert f"folder: {folder / where} cannot be made" in "".join(outcome.stderr.split("\n"))
 
 
 def test_all_steps_and_all_that_leaves_are_told(folder):

@@ -48,3 +48,19 @@ def test_a_plan_that_no_site_approved_is_not_gone_on_with(folder, run, monkeypat
         run("simulate", "--resume", "--out", out), "of a federation between sites", "fedgrow server --resume"
     )
     assert "local" not in (out / "run.json").read_text()
+
+
+def test_a_key_that_is_neither_a_file_nor_a_key_is_refused(folder, run):
+    run("server", str(folder / "plan.yaml"), "--out", str(folder / "out"), "--prepare")
+    outcome = run("invite", "ada", "--key", "mistyped.pub", "--out", str(folder / "out"))
+    assert outcome.code == 1
+    assert "--key mistyped.pub: there is no such file" in " ".join(outcome.stderr.split())
+
+
+def test_a_status_cuts_nothing_in_a_narrow_terminal(folder, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run("server", str(folder / "plan.yaml"), "--out", str(folder / "out"), "--prepare")
+    shown = run("status", "--out", str(folder / "out")).stdout
+    assert "left out" in shown
+    assert "last seen" in shown
+    assert "…" not in shown

@@ -121,6 +121,8 @@ def test_a_task_without_a_head_is_refused():
             "operator.kind: 'magic' is unknown; choose from dense, tied, partial, low-rank, fixed",
         ),
         ("local_operator.kind=magic", "local_operator.kind: 'magic' is unknown"),
+        ("local_operator.seed=0", "local_operator.seed: it is of Global-LiGO; set it under operator"),
+        ("local_operator.turns=[[x]]", "local_operator.turns: it is of Global-LiGO"),
         ("strategy.name=Magic", "strategy.name: 'Magic' is unknown; choose from FedAvg"),
         ("baselines=[magic]", "baselines: 'magic' is unknown; choose from small"),
     ],

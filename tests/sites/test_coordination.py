@@ -1,6 +1,7 @@
 """The coordinator's folder: which plans are for sites, whose keys it takes, what it says of itself."""
 
 import errno
+import shutil
 
 import pytest
 
@@ -30,6 +31,7 @@ WRONG = {
         "participants: ada has tokenizer; a site says that itself",
     ),
     "data": ("data={source: bundled:digits}", "data: sites bring their own"),
+    "a trained operator": ("operator.trained=somewhere", r"operator\.trained: it names a folder"),
     "a baseline": ("baselines=[small]", "baselines: they are for `fedgrow simulate`"),
     "no intermediate": (
         "intermediate=auto",
@@ -150,6 +152,28 @@ def test_certificates_may_be_brought(folder):
 def test_certificates_that_are_not_whole_are_refused(folder):
     (folder / "own").mkdir()
     with pytest.raises(FedgrowError, match=r"--certificates .*: ca\.crt is missing"):
+        create(folder, certificates=folder / "own")
+    assert not (folder / "out").exists()
+
+
+def test_certificates_that_do_not_belong_together_are_refused(folder):
+    for name in ("own", "other"):
+        make_certificates(folder / name, ["me.example.org"])
+    for name, why in (
+        ("ca.crt", "certificate verify failed|self-signed|issuer"),
+        ("server.key", "KEY_VALUES_MISMATCH"),
+    ):
+        shutil.copytree(folder / "own", folder / name)
+        shutil.copy(folder / "other" / name, folder / name / name)
+        with pytest.raises(FedgrowError, match=f"do not make a connection: .*({why})"):
+            create(folder, certificates=folder / name)
+    assert not (folder / "out").exists()
+
+
+def test_certificates_that_have_run_out_are_refused(folder, monkeypatch):
+    monkeypatch.setattr("fedgrow.sites.certificates.YEARS", 0)
+    make_certificates(folder / "own", ["me.example.org"])
+    with pytest.raises(FedgrowError, match=r"do not make a connection: .*expired"):
         create(folder, certificates=folder / "own")
     assert not (folder / "out").exists()
 

@@ -33,6 +33,10 @@ def invite(
         text = file.read_text("utf-8") if len(key) < 1024 and file.is_file() else key
     except (OSError, UnicodeDecodeError) as error:
         raise FedgrowError(f"--key {key}: it cannot be read ({error})") from None
+    if text is key and " " not in key.strip():
+        raise FedgrowError(
+            f"--key {key}: there is no such file, and it is no key (ecdsa-sha2-nistp384 AAAA...)"
+        )
     at.invite(name, text, replace=replace)
     print(
         f"{name} is invited. Give the site, over a channel that cannot be tampered with:\n"

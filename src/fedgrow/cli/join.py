@@ -40,6 +40,7 @@ def join(
     the site's own, changed data, or a coordinator with another fedgrow was refused.
     """
     from fedgrow.config.site import load_site
+    from fedgrow.disk.atomic import make_folder
     from fedgrow.sites.certificates import make_key
 
     settings = load_site(site, invited=not only_key)
@@ -49,6 +50,7 @@ def join(
         plainly(console)(printable(text))
 
     if only_key:
+        make_folder(Path(settings.folder), "folder")
         print(make_key(Path(settings.folder) / "private" / "key"))
         return
     from fedgrow.sites.join import Join, Refused

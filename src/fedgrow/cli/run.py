@@ -56,7 +56,7 @@ class Bars:
             self.progress.update(
                 self.people, description=event["step"], total=event["participants"], completed=0
             )
-        elif kind == "reply":
+        elif kind in ("reply", "answered"):  # a participant's own word; a coordinator's of a site
             self.progress.update(self.people, advance=1, note="")
         elif kind == "baseline":
             self.progress.update(

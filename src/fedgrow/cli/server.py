@@ -113,6 +113,8 @@ def server(
         def told(event: dict[str, object]) -> None:
             bars(event)
             if event["event"] in ("waiting", "registered", "refused", "left out", "link lost"):
+                if isinstance(index := event.get("participant"), int):
+                    event = event | {"participant": at.plan.names[index]}
                 said = ", ".join(f"{k} {v}" for k, v in event.items() if k not in ("time", "event", "method"))
                 tell(f"{event['event']}: {said}")
 

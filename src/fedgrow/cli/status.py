@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fedgrow.cli.app import app
+from fedgrow.cli.progress import table_console
 
 
 @app.command()
@@ -24,13 +24,15 @@ def status(
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    console = Console()
+    console = table_console()
     console.print(
         f"{found['experiment']}: {found['state']}, round {found['round']} of {found['rounds']}, "
         f"{found['bytes_up'] / 1e6:.2f} MB up, {found['bytes_down'] / 1e6:.2f} MB down",
         highlight=False,
     )
-    table = Table("site", "invited", "online", "last seen", "answered", "refused", *found["metrics"])
+    table = Table(
+        "site", "invited", "online", "last seen", "answered", "refused", "left out", *found["metrics"]
+    )
     for name, site in found["sites"].items():
         values = ["" if v is None else f"{v:.3f}" for v in (site["metrics"].get(m) for m in found["metrics"])]
         table.add_row(
@@ -40,6 +42,7 @@ def status(
             site["last_seen"] or "never",
             str(site["answered"]),
             str(site["refused"]),
+            str(site["left_out"]),
             *values,
         )
     console.print(table)

@@ -60,6 +60,18 @@ def append_line(path: Path, line: str, *, to_disk: bool = False) -> None:
             raise
 
 
+def make_folder(path: Path, setting: str) -> None:
+    """Make a folder that a setting names, unless it is there.
+
+    Raises:
+        FedgrowError: it cannot be made; the text names the setting.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FedgrowError(f"{setting}: {path} cannot be made ({error}); name another one") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text."""
     write_bytes(path, text.encode("utf-8"))

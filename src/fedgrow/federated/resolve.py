@@ -45,6 +45,9 @@ def resolve(plan: Plan) -> Plan:
             )
     if plan.local_operator.trained is not None or plan.local_operator.frozen:
         raise FedgrowError("local_operator: trained and frozen are for Global-LiGO; set them under operator")
+    for setting in ("seed", "turns"):
+        if getattr(plan.local_operator, setting) not in (None, ()):
+            raise FedgrowError(f"local_operator.{setting}: it is of Global-LiGO; set it under operator")
     family, shapes = _models(plan)
     large = _settled("large", family, plan.large, shapes)
     intermediate = plan.intermediate

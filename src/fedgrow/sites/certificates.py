@@ -5,6 +5,7 @@ import datetime
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,32 @@ def is_for_this_machine(certificate: Path) -> bool:
     except x509.ExtensionNotFound:
         return False
     return ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
+
+
+def check_call(certificates: Path) -> None:
+    """Check, by a TLS handshake in memory, that who holds ``ca.crt`` may call a server at 127.0.0.1 with the others.
+
+    Raises:
+        FedgrowError: a file cannot be read, one is not of the others, or one holds no more; the text says why.
+    """
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        server.load_cert_chain(certificates / "server.crt", certificates / "server.key", password="")
+        client.load_verify_locations(certificates / "ca.crt")
+        ends = (
+            client.wrap_bio(back, there, server_hostname="127.0.0.1"),
+            server.wrap_bio(there, back, server_side=True),
+        )
+        for end in ends * 2:  # hello; certificate; its check, and keys; the end
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        why = getattr(error, "verify_message", "") or getattr(error, "reason", "") or error
+        raise FedgrowError(
+            f"{certificates}: ca.crt, server.crt and server.key do not make a connection: {why}; expected a server's "
+            "certificate in date, its own key without a passphrase, and the authority that signed it, all in PEM"
+        ) from None
 
 
 def _certificate(

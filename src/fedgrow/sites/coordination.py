@@ -16,6 +16,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.federated.resolve import resolve
 from fedgrow.runs.folder import RunFolder, digest_of
 from fedgrow.sites.certificates import (
+    check_call,
     check_names,
     is_for_this_machine,
     make_certificates,
@@ -82,6 +83,8 @@ class Coordination:
                 )
         if plan.data is not None:
             raise FedgrowError("data: sites bring their own, named in their own files; leave it out")
+        if plan.operator.trained is not None:
+            raise FedgrowError("operator.trained: it names a folder, which sites have not; leave it out")
         if plan.baselines:
             raise FedgrowError("baselines: they are for `fedgrow simulate`; leave them out")
         if host not in HOSTS:
@@ -214,6 +217,7 @@ def _check_whole(certificates: Path) -> None:
             f"--certificates {certificates}: server.crt is not for 127.0.0.1, where the coordinator calls its own "
             "SuperLink; have one signed whose subject alternative names hold that address, too, or let one be made"
         )
+    check_call(certificates)
 
 
 def plan_text(plan: Plan) -> str:

@@ -22,6 +22,7 @@ from fedgrow.federated.server_app import Federation
 from fedgrow.federated.strategy import metrics_of
 from fedgrow.report.coordinated import report
 from fedgrow.runs.operator import write_operator
+from fedgrow.sites.certificates import check_call
 from fedgrow.sites.children import Child, EndedEarly, NotUp, wait_until_free, wait_until_listening
 from fedgrow.sites.coordination import Coordination, introducing
 from fedgrow.sites.flower import Control, Endpoint, Failure, Tasks, serving, superlink_arguments
@@ -71,6 +72,7 @@ class Coordinator:
                 self._carry_out()
 
     def _carry_out(self) -> None:
+        check_call(self.at.certificates)  # they may have run out since they were made
         restarts, at = 0, self._round()
         self.run.note(state="running")
         try:

@@ -10,6 +10,7 @@ from time import monotonic, sleep
 from flwr.app import Message
 
 from fedgrow.config.site import SitePlan
+from fedgrow.disk.atomic import make_folder
 from fedgrow.disk.lock import Lock
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.client_app import write_log_at
@@ -50,10 +51,7 @@ class Join:
     def __init__(self, settings: SitePlan, approve: Approve, tell: Tell, wait: float) -> None:
         self.settings, self.tell, self.wait = settings, tell, wait
         self.folder = Path(settings.folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FedgrowError(f"folder: {self.folder} cannot be made ({error}); name another one") from None
+        make_folder(self.folder, "folder")
         self.lock = Lock(self.folder)  # before anything is written
         self.key = self.folder / "private" / "key"
         self.public_key = make_key(self.key)
