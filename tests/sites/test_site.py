@@ -1,5 +1,8 @@
 """What a site answers, what it refuses, and that nothing of a failure travels."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -173,6 +176,48 @@ def test_data_that_changed_since_the_approval_is_refused(folder):
         with pytest.raises(SiteError):
             one.answer(again)
         assert "the data of ada changed since the plan was approved" in str(one.refused)
+
+
+def test_a_sites_file_that_changed_since_the_approval_is_refused(folder):
+    site(folder).answer(shown(folder))
+    shutil.copy(folder / "ada.npz", folder / "fewer.npz")
+    for change, why in (
+        (
+            {"data": {"source": "fewer.npz"}},
+            "the site's file says data: .*fewer.npz.*; when .* it was .*ada.npz",
+        ),
+        (
+            {"prepare": {"steps": 7}},
+            "the site's file says prepare: .*7.*; when the plan was approved it was None",
+        ),
+        ({"limits": {"metrics": ["loss"]}}, "limits.metrics does not allow accuracy"),
+    ):
+        was = (folder / "ada.yaml").read_text()
+        for again in (shown(folder), message("train.prepare")):
+            forget()  # as another process would
+            one = site(folder, **change)
+            with pytest.raises(SiteError):
+                one.answer(again)
+            assert re.search(why, str(one.refused))
+        (folder / "ada.yaml").write_text(was)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"data": {"source": "nowhere.npz"}}, "nowhere"),
+        ({"model": "nowhere"}, "nowhere"),
+        ({"data": {"source": "ada.npz", "label": "kind"}}, "kind"),
+    ],
+    ids=["no data", "no model", "no such column"],
+)
+def test_a_mistake_in_the_sites_own_file_ends_it(folder, change, why):
+    """It would come out anew however often the coordinator asked."""
+    one = site(folder, **change)
+    assert one.reply(shown(folder)).has_error()
+    assert not isinstance(one.refused, Refused)
+    assert why in str(one.refused)
+    assert not (folder / "site-ada" / "experiments" / "tiny-1").exists()
 
 
 def test_an_approval_that_could_not_be_written_leaves_nothing_begun(folder, monkeypatch):

@@ -193,7 +193,7 @@ def test_a_folder_that_was_never_whole_is_no_approval(folder):
     part = folder / "site-ada" / "experiments" / ".tiny-1.part"
     part.mkdir(parents=True)
     digest = shown(folder).content["config"]["digest"]
-    (part / "approved.json").write_text(json.dumps({"digest": digest, "time": time.time()}))
+    (part / "approved.json").write_text(json.dumps({"digest": digest, "time": time.time(), "brings": {}}))
     one = site(folder)
     one.answer(shown(folder))
     assert one.refused is None

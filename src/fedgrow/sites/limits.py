@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Message
 from pydantic import BaseModel
@@ -31,10 +32,11 @@ class Refused(FedgrowError):
 
 
 class Approved(BaseModel):
-    """What ``approved.json`` holds: the plan's digest, and when it was approved."""
+    """What ``approved.json`` holds: the plan's digest, when it was approved, and what the site's file said it brings."""
 
     digest: str
     time: float
+    brings: dict[str, Any]
 
 
 class Limits:

@@ -21,7 +21,7 @@ from fedgrow.config.plan import NAME, Plan
 from fedgrow.config.shown import read_shown
 from fedgrow.config.site import SitePlan
 from fedgrow.config.text import write_yaml
-from fedgrow.disk.atomic import read_json, write_json, write_text
+from fedgrow.disk.atomic import read_json, read_record, write_json, write_text
 from fedgrow.disk.environment import this_fedgrow
 from fedgrow.disk.events import emit
 from fedgrow.errors import FedgrowError
@@ -48,14 +48,20 @@ from fedgrow.federated.leaving import Leaving
 from fedgrow.federated.member import Member, member_at
 from fedgrow.federated.resolve import metrics_of, resolve
 from fedgrow.learners.base import Tensors
-from fedgrow.runs.folder import RunFolder, digest_of
+from fedgrow.runs.folder import RunFolder, deal, digest_of
 from fedgrow.sites.flower import failed
 from fedgrow.sites.ledger import Ledger
-from fedgrow.sites.limits import APPROVED, Limits, Refused
+from fedgrow.sites.limits import APPROVED, Approved, Limits, Refused
 from fedgrow.training.device import device_of
 
 FAILED = "the site failed"  # all that it says of it: what and why is in its own logs
 SLACK = 1_000_000  # bytes that packed arrays may take beside twice their values
+BRINGS = (
+    "model",
+    "data",
+    "tokenizer",
+    "prepare",
+)  # settings of the site's file that stand for its part of the plan
 LEDGER = "ledger.jsonl"  # of an experiment; in the site's folder: of answers that belong to none
 Approve = Callable[[Plan, str], bool]
 """Asked once for a plan and its digest: does this site take part?"""
@@ -89,7 +95,9 @@ class Site:
         self._ledgers: dict[Path, Ledger] = {}
         self._opened: dict[Path, Joined] = {}
         self.ended = False
-        self.refused: Refused | None = None
+        self.refused: FedgrowError | None = (
+            None  # why it ends: the plan, a limit, or a mistake in its own file
+        )
         names = list(self._runs().values())
         self.saved = (
             bool(names) and self._ledger(self.folder / "experiments" / names[-1] / LEDGER).last == SAVE
@@ -193,7 +201,7 @@ class Site:
         path = self.folder / "experiments" / name
         if (path / "run.json").is_file():
             experiment = self._open(path)
-            if read_json(path / APPROVED)["digest"] != digest:
+            if read_record(path / APPROVED, Approved).digest != digest:
                 raise Refused(
                     f"the plan of {name} is not the one that was approved; a changed plan is a new experiment"
                 )
@@ -210,7 +218,6 @@ class Site:
 
     def _check(self, plan: Plan) -> None:
         """Refuse a plan that asks for more than the site agrees to, or that is not for it."""
-        limits = self.settings.limits
         if self.settings.name not in plan.names:
             raise Refused(f"the plan has no participant {self.settings.name}; it has {', '.join(plan.names)}")
         if plan.baselines:
@@ -234,6 +241,10 @@ class Site:
             raise Refused(f"{error}, and have the coordinator begin anew with it") from None
         if plan.metrics != metrics_of(plan):
             raise Refused("metrics: the plan lists none; it has to say what leaves")
+        self._check_metrics(plan)
+
+    def _check_metrics(self, plan: Plan) -> None:
+        limits = self.settings.limits
         if limits.metrics is not None and (more := [n for n in plan.metrics if n not in limits.metrics]):
             raise Refused(
                 f"the plan asks for the metrics {', '.join(plan.metrics)}; limits.metrics does not allow {', '.join(more)}"
@@ -241,16 +252,15 @@ class Site:
 
     def _make(self, path: Path, shown: Plan, digest: str) -> Joined:
         index = shown.names.index(self.settings.name)
-        mine = shown.participants[index].model_copy(
-            update={
-                "model": self.settings.model,
-                "data": self.settings.data,
-                "tokenizer": self.settings.tokenizer,
-                "prepare": self.settings.prepare,
-            }
-        )
+        brings = {name: getattr(self.settings, name) for name in BRINGS}
+        mine = shown.participants[index].model_copy(update=brings)
         people = (*shown.participants[:index], mine, *shown.participants[index + 1 :])
-        plan = resolve(shown.model_copy(update={"participants": people}))
+        try:
+            plan = resolve(shown.model_copy(update={"participants": people}))
+            deal(plan)
+        except FedgrowError as error:
+            self.refused = error  # it is in the site's own file: asked again, it would fail again
+            raise
         for name in ("family", "intermediate", "large", "metrics"):
             if getattr(plan, name) != getattr(shown, name):
                 raise Refused(
@@ -261,15 +271,24 @@ class Site:
 
         def more(folder: Path) -> None:
             write_text(folder / "shown.yaml", write_yaml(shown.model_dump(mode="json")))
-            write_json(folder / APPROVED, {"digest": digest, "time": time.time()})
+            approved = Approved(digest=digest, time=time.time(), brings=self._brings())
+            write_json(folder / APPROVED, approved.model_dump())
 
         self._opened[path] = Joined(RunFolder.create(path, plan, "site", more), index)
         return self._opened[path]
 
     def _open(self, path: Path) -> Joined:
-        """Open an experiment, whose data has to be what it was; looked at once a process."""
+        """Open an experiment; what the site brings has to be what it was. Looked at once a process."""
         if path not in self._opened:
             run = RunFolder(path)
+            before, now = read_record(path / APPROVED, Approved).brings, self._brings()
+            for name in BRINGS:
+                if before[name] != now[name]:
+                    raise Refused(
+                        f"the site's file says {name}: {now[name]}; when the plan was approved it was {before[name]}: "
+                        "bring it back, or take part in a new federation from another folder"
+                    )
+            self._check_metrics(run.plan)
             if (what := run.changed()) is not None:
                 raise Refused(
                     f"{what} changed since the plan was approved; bring it back, or take part in a new federation from "
@@ -277,6 +296,9 @@ class Site:
                 )
             self._opened[path] = Joined(run, run.plan.names.index(self.settings.name))
         return self._opened[path]
+
+    def _brings(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json", include=set(BRINGS))
 
     def _runs(self) -> dict[str, str]:
         path = self.folder / "runs.json"
