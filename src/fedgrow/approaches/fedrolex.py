@@ -1,4 +1,4 @@
-"""FedRolex (Alam et al., NeurIPS 2022): HeteroFL with a window that moves, so that all of the large model is trained.
+"""FedRolex (Alam et al., NeurIPS 2022): HeteroFL with a window that moves, so that all entries are trained in turn.
 
 The window of every axis begins one entry further in every round, and goes on at the start where the axis ends. Heads move
 whole; layers are always the first ones (the paper, which rolls over the channels of each layer, has all of them

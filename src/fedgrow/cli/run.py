@@ -1,4 +1,4 @@
-"""What ``demo`` and ``simulate`` share: progress bars, the final table, JSON, and Ctrl-C."""
+"""What ``demo``, ``simulate`` and ``server`` share: progress bars, the final table, JSON, and Ctrl-C."""
 
 import json
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Plans: frozen settings of a run, and how they are read."""
+"""Plans, studies and sites' files: frozen settings, and how they are read."""

@@ -121,14 +121,14 @@ class OperatorPlan(Section):
         None, description="of the width maps, the rest in proportion; default: by kind and width"
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        None, description="of what is drawn in it; default: the run's"
+        None, description="of what is drawn in Global-LiGO; default: follows from the run's"
     )
     trained: str | None = Field(
         None, description="folder of a trained operator to begin with; Global-LiGO only"
     )
     turns: tuple[tuple[str, ...], ...] = Field(
         (),
-        description="patterns of the arrays that are trained in the first, second, ... round, and again from the first",
+        description="of Global-LiGO: patterns of the arrays that round 1, 2, ... trains, then again from the first",
     )
     frozen: bool = Field(False, description="keep it as it is: only Local-LiGO and the head are trained")
 
@@ -165,7 +165,10 @@ class TrainingPlan(Section):
 
     batch_size: PositiveInt = Field(32, description="examples a step")
     max_length: Annotated[int, Field(ge=2, description="tokens; the longest text or block")] = 64
-    head_learning_rate: PositiveFloat = Field(1e-3, description="for heads and poolers, whatever trains them")
+    head_learning_rate: PositiveFloat = Field(
+        1e-3,
+        description="for heads and poolers, but not in preparing, nor in fine-tuning after the last round",
+    )
     small_learning_rate: PositiveFloat = Field(1e-4, description="of the small weights, with train_small")
     model_learning_rate: PositiveFloat = Field(
         1e-3, description="for whole models: baselines that train all weights"
@@ -190,7 +193,7 @@ class TrainingPlan(Section):
     autocast: Literal["none", "bfloat16"] = Field("none", description="type of the model's forward pass")
     proximal: Annotated[float, Field(ge=0)] = Field(
         0.0,
-        description="pull of what is shared towards the round's start: Fed-Grow's, and the mu of baseline fedprox",
+        description="pull of what is shared to the round's start; the mu of baseline fedprox, which takes 0.01 for 0",
     )
     prototype_weight: Annotated[float, Field(ge=0)] = Field(
         1.0,

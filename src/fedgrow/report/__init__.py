@@ -1,1 +1,1 @@
-"""What a run tells people: summary.json, report.md, tables and model cards."""
+"""What runs and models come to, as text: report.md, tables of settings and families."""
