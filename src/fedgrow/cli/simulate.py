@@ -41,7 +41,7 @@ def simulate(
     operator: Annotated[
         Path | None,
         typer.Option(
-            help="Newcomers: take this trained Global-LiGO (a run's `operator`) as it is; train only Local-LiGO and the head.",
+            help="Newcomers: take this trained Global-LiGO (a run's `operator`) as it is, train only Local-LiGO and head.",
             show_default=False,
         ),
     ] = None,
