@@ -14,6 +14,7 @@ import pytest
 from flwr.proto.control_pb2 import ListNodesRequest
 
 from fedgrow.config.load import load_plan
+from fedgrow.errors import FedgrowError
 from fedgrow.sites import clock
 from fedgrow.sites.certificates import make_certificates, make_key, read_public_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
@@ -176,7 +177,19 @@ def test_asking_for_the_time_sends_nothing_else(link, monkeypatch):
 
 
 def test_a_clock_is_not_guessed_where_nobody_answers(link):
-    assert clock.ahead(f"127.0.0.1:{free_port()}", link[0].certificates / "ca.crt") is None
+    port = free_port()
+    with pytest.raises(
+        FedgrowError, match=rf"127\.0\.0\.1:{port} does not answer as the coordinator of .*refused"
+    ):
+        clock.ahead(f"127.0.0.1:{port}", link[0].certificates / "ca.crt")
+
+
+def test_another_authority_is_told(link, tmp_path):
+    make_certificates(tmp_path, [])
+    with pytest.raises(
+        FedgrowError, match=r"does not answer as the coordinator of .*CERTIFICATE_VERIFY_FAILED"
+    ):
+        clock.ahead(f"127.0.0.1:{link[1]}", tmp_path / "ca.crt")
 
 
 def test_a_task_is_not_given_without_the_secret(link):

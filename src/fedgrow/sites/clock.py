@@ -7,16 +7,21 @@ from pathlib import Path
 
 import httpx
 
+from fedgrow.errors import FedgrowError
+
 MOST_AHEAD, MOST_BEHIND = 5, 300  # seconds that Flower 1.41 takes
 WITHIN = 10.0  # seconds for an answer
 
 
-def ahead(address: str, certificate: Path) -> float | None:
-    """Return by how many seconds this machine's clock is ahead of the coordinator's, to about one; None: no answer.
+def ahead(address: str, certificate: Path) -> float:
+    """Return by how many seconds this machine's clock is ahead of the coordinator's, to about one.
 
     Args:
         address: where the coordinator listens, as HOST:PORT.
         certificate: of the authority that signed its certificate.
+
+    Raises:
+        FedgrowError: there is no such answer; the text says why.
     """
     try:
         context = ssl.create_default_context(cafile=certificate)
@@ -26,13 +31,15 @@ def ahead(address: str, certificate: Path) -> float | None:
         return (
             now - parsedate_to_datetime(answer.headers["date"]).timestamp() - 0.5
         )  # the date is cut to seconds
-    except (OSError, httpx.HTTPError, httpx.InvalidURL, KeyError, ValueError):
-        return None
+    except (OSError, httpx.HTTPError, httpx.InvalidURL, KeyError, ValueError) as error:
+        raise FedgrowError(
+            f"{address} does not answer as the coordinator of {certificate} would ({error})"
+        ) from None
 
 
-def told(difference: float | None) -> str | None:
-    """Say what is wrong with a clock that is so many seconds ahead; None: nothing is, or it is not known."""
-    if difference is None or -MOST_BEHIND < difference < MOST_AHEAD:
+def told(difference: float) -> str | None:
+    """Say what is wrong with a clock that is so many seconds ahead; None: nothing is."""
+    if -MOST_BEHIND < difference < MOST_AHEAD:
         return None
     way = "ahead of" if difference > 0 else "behind"
     return (

@@ -76,7 +76,7 @@ class Join:
         while not self._over(heard):
             with self._supernode() as (child, place):
                 tasks = Tasks(place, server=False)
-                began = monotonic()
+                began, idle = monotonic(), False
                 try:
                     while child.running() and not self._over(heard):
                         try:
@@ -90,6 +90,7 @@ class Join:
                                 sleep(LINGER)
                                 raise self.site.refused
                         elif monotonic() - began > IDLE:
+                            idle = True
                             break
                         else:
                             sleep(POLL)
@@ -98,7 +99,7 @@ class Join:
                 finally:
                     tasks.close()
             if not self._over(heard):
-                self._say_why(child)
+                self._say_why(child, idle=idle)
                 sleep(AGAIN)
 
     def _over(self, heard: float) -> bool:
@@ -161,15 +162,21 @@ class Join:
             self.tell(f"not answered; see {self.folder}/site.log and private/site.log of the experiment")
         return reply
 
-    def _say_why(self, child: Child) -> None:
+    def _say_why(self, child: Child, *, idle: bool) -> None:
         words = child.last_words(40)
-        clock = told(ahead(self.settings.coordinator, Path(self.settings.certificate)))
+        try:
+            clock = told(ahead(self.settings.coordinator, Path(self.settings.certificate)))
+        except FedgrowError as error:
+            self.tell(f"{error}; trying again")
+            return
         if clock is not None:
             self.tell(clock)
         elif "Exit Code: 305" in words or "not registered" in words.lower() or "UNAUTH" in words.upper():
             self.tell(
                 f"not admitted (yet): is this key registered at {self.settings.coordinator}?\n  {self.public_key}"
             )
+        elif idle:
+            self.tell(f"nothing was asked for {IDLE:.0f} s; calling {self.settings.coordinator} anew")
         else:
             self.tell(f"the connection to {self.settings.coordinator} ended; trying again")
 
