@@ -1,7 +1,10 @@
 """``fedgrow server``: what it is begun with, and gone on with."""
 
 import pytest
+from rich.console import Console
 
+from fedgrow.cli.progress import step_bars
+from fedgrow.cli.run import Bars
 from fedgrow.sites.coordinator import Coordinator
 from tests.cli.running import refused
 from tests.sites.making import write_all
@@ -58,9 +61,18 @@ def test_a_key_that_is_neither_a_file_nor_a_key_is_refused(folder, run):
 
 
 def test_a_status_cuts_nothing_in_a_narrow_terminal(folder, run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "40")
     run("server", str(folder / "plan.yaml"), "--out", str(folder / "out"), "--prepare")
     shown = run("status", "--out", str(folder / "out")).stdout
     assert "left out" in shown
     assert "last seen" in shown
     assert "…" not in shown
+
+
+@pytest.mark.parametrize("event", ["reply", "answered"], ids=["in a simulation", "at a coordinator"])
+def test_the_bar_of_participants_moves(event):
+    progress = step_bars(Console(), as_json=False)
+    bars = Bars(progress, None)
+    bars({"event": "asked", "step": "train", "participants": 3})
+    bars({"event": event, "participant": 0})
+    assert progress.tasks[bars.people].completed == 1
