@@ -5,15 +5,18 @@ import sys
 
 import click
 import pytest
+from safetensors.torch import load_file, save_file
 
 from fedgrow.cli.join import printable, told
 from fedgrow.config.load import load_plan
 from fedgrow.config.text import read_yaml, write_yaml
 from fedgrow.exchange.wire import from_bytes, to_bytes
 from fedgrow.federated.resolve import resolve
+from fedgrow.runs.folder import digest_of
+from fedgrow.sites.coordination import plan_text
 from fedgrow.sites.join import Join
-from tests.cli.running import Run
-from tests.sites.asking import message, shown
+from tests.cli.running import Run, refused
+from tests.sites.asking import message, shown, site
 from tests.sites.making import write_all
 
 
@@ -106,3 +109,65 @@ def test_a_folder_that_cannot_be_made_is_refused(folder, run):
     outcome = run("join", str(folder / "ada.yaml"))
     assert outcome.code == 1
     assert "site-ada cannot be made" in " ".join(outcome.stderr.split())
+
+
+def checked(run, folder, **changes):
+    settings = read_yaml((folder / "ada.yaml").read_text())
+    (folder / "ada.yaml").write_text(write_yaml(settings | changes))
+    return run("join", folder / "ada.yaml", "--check", folder / "plan.yaml")
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_plan_is_checked_before_there_is_a_coordinator(folder, run):
+    (folder / "ca.crt").unlink()
+    before = files(folder)
+    outcome = checked(run, folder)
+    digest = digest_of(plan_text(resolve(load_plan(folder / "plan.yaml"))))
+    assert outcome.code == 0
+    assert outcome.words.startswith(f"plan 'tiny' ({digest}): image-classification, vit, to 3x24 2 heads")
+    assert "45 examples to train on, 15 held out; its small model (1x8 2 heads" in outcome.words
+    assert "as it came: loss " in outcome.words
+    assert outcome.words.endswith(f"`plan: {digest}` in the site's file approves it")
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "why"),
+    [
+        ({"limits": {"rounds": 2}}, 3, "would be refused: the plan has 3 rounds; limits.rounds allows 2"),
+        ({"limits": {"megabytes": 0.001}}, 3, "would be refused: limits.megabytes"),
+        ({"limits": {"metrics": ["loss"]}}, 3, "limits.metrics does not allow accuracy"),
+        ({"plan": "0" * 64}, 3, f"the site's file pins {'0' * 64}"),
+        ({"name": "dan"}, 3, "the plan has no participant dan"),
+        ({"data": {"source": "ada.npz", "image": "pictures", "label": "labels"}}, 1, "pictures"),
+        (
+            {"data": {"source": "ada.npz", "image": "images", "label": "labels", "limit": 1}},
+            1,
+            "a shard of 1",
+        ),
+        ({"model": "model-none"}, 1, "model-none"),
+    ],
+)
+def test_what_does_not_fit_is_said_when_it_is_checked(folder, run, changes, code, why):
+    outcome = checked(run, folder, **changes)
+    assert (outcome.code, outcome.stdout) == (code, "")
+    assert why in " ".join(outcome.stderr.split())
+    assert not (folder / "site-ada").exists()
+
+
+def test_a_plan_that_was_approved_is_checked_as_that(folder, run):
+    one = site(folder)
+    one.answer(shown(folder))
+    assert checked(run, folder).code == 0
+    assert checked(run, folder, limits={"rounds": 2}).code == 3
+
+
+def test_a_model_with_values_that_are_not_finite_is_found(folder, run):
+    weights = folder / "model-ada" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["vit.layernorm.weight"][0] = float("nan")
+    save_file(tensors, weights, {"format": "pt"})
+    refused(checked(run, folder), "vit.layernorm.weight holds values that are not finite")

@@ -5,7 +5,7 @@ import pytest
 
 from fedgrow.federated.member import Member
 from fedgrow.federated.resolve import resolve
-from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.folder import RunFolder, shard_of
 from fedgrow.tasks.tokenizers import digest, learn
 from fedgrow.training.flops import counted, forget_counts
 from tests.federation import PLAN, tiny_plan
@@ -40,7 +40,7 @@ def test_the_tokenizer_is_learned_from_training_texts_only(site):
 
 def test_training_and_held_out_examples_are_disjoint_and_make_up_the_shard(site):
     train, test = site.raw_data
-    shard = site.run.shard(site.name)
+    shard = shard_of(site.plan, site.run.partition.shards, site.name)
     assert sorted([*train.texts, *test.texts]) == sorted(shard.texts)
     assert not set(train.texts) & set(test.texts)
 

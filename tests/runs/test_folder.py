@@ -10,12 +10,16 @@ import pytest
 from fedgrow.errors import FedgrowError
 from fedgrow.federated.resolve import resolve
 from fedgrow.runs import folder as folders
-from fedgrow.runs.folder import RunFolder
+from fedgrow.runs.folder import RunFolder, shard_of
 from tests.federation import PLAN, tiny_plan
 
 
 def created(path: Path, **changes) -> RunFolder:
     return RunFolder.create(path, resolve(tiny_plan(**changes)), "local")
+
+
+def shard(run: RunFolder, name: str):
+    return shard_of(run.plan, run.partition.shards, name)
 
 
 def test_it_begins_with_plan_partition_environment_and_state(tmp_path):
@@ -117,14 +121,21 @@ def test_a_shard_is_what_the_partition_says(tmp_path):
     run = created(tmp_path / "run")
     rows = run.partition.shards["bob"]
     everything = folders.shared_source(run.plan)
-    assert run.shard("bob").labels == [everything.labels[row] for row in rows]
+    assert shard(run, "bob").labels == [everything.labels[row] for row in rows]
 
 
 def test_own_data_is_the_shard(tmp_path):
     own = PLAN["participants"][0] | {"data": {"source": "bundled:digits", "limit": 30}}
     run = created(tmp_path / "run", participants=[own, PLAN["participants"][1]])
-    assert (len(run.shard("ada")), len(run.shard("bob"))) == (30, 120)
+    assert (len(shard(run, "ada")), len(shard(run, "bob"))) == (30, 120)
     assert run.partition.shards.keys() == {"bob"}
+
+
+def test_data_of_which_nothing_can_be_held_out_is_an_error_before_anything_is_written(tmp_path):
+    own = PLAN["participants"][0] | {"data": {"source": "bundled:digits", "limit": 1}}
+    with pytest.raises(FedgrowError, match="participant ada: a shard of 1 examples cannot be split"):
+        created(tmp_path / "run", participants=[own, PLAN["participants"][1]])
+    assert not any(tmp_path.iterdir())
 
 
 def tamper(file: Path, change) -> None:
@@ -146,7 +157,7 @@ def test_a_partition_that_was_changed_is_refused(tmp_path, change):
     run = created(tmp_path / "run")
     tamper(run.path / "partition.json", change)
     with pytest.raises(FedgrowError, match=r"the partition was changed: its digest is .*; start a new run"):
-        RunFolder(run.path).shard("ada")
+        shard(RunFolder(run.path), "ada")
 
 
 def test_notes_are_added_to_the_state(tmp_path):

@@ -13,6 +13,7 @@ from fedgrow.cli.progress import interrupt_on_term, interruptible, plainly
 
 if TYPE_CHECKING:
     from fedgrow.config.plan import Plan
+    from fedgrow.config.site import SitePlan
 
 REFUSED = 3
 
@@ -29,6 +30,17 @@ def join(
     only_key: Annotated[
         bool, typer.Option("--key", help="Make the site's key, print its public half, and end.")
     ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="PLAN",
+            help="Check the coordinator's plan, a file, against this site's file, limits, model and data, and end: nothing "
+            "is sent or kept. Prints the plan's digest.",
+            show_default=False,
+        ),
+    ] = None,
     wait: Annotated[
         float, typer.Option(min=1.0, help="Hours without a word from the coordinator after which to give up.")
     ] = 7 * 24.0,
@@ -43,7 +55,7 @@ def join(
     from fedgrow.disk.atomic import make_folder
     from fedgrow.sites.certificates import make_key
 
-    settings = load_site(site, invited=not only_key)
+    settings = load_site(site, invited=not only_key and check is None)
     console = Console(stderr=True)
 
     def tell(text: str) -> None:
@@ -55,8 +67,18 @@ def join(
         return
     from fedgrow.sites.join import Join, Refused
 
+    interrupt_on_term()
+    if check is not None:
+        try:
+            with interruptible(tell, "nothing was sent or kept"):
+                print(rehearsed(settings, check))
+        except Refused as error:
+            tell(f"would be refused: {error}")
+            sys.exit(REFUSED)
+        return
+
     def approve(plan: "Plan", digest: str) -> bool:
-        tell(told(plan, digest))
+        tell(f"The coordinator shows {told(plan, digest)}")
         if yes:
             return True
         if not sys.stdin.isatty():
@@ -71,7 +93,6 @@ def join(
     tell(
         f"{settings.name} joins {settings.coordinator}; its public key, for `fedgrow invite`:\n{one.public_key}"
     )
-    interrupt_on_term()
     try:
         with interruptible(tell, f"go on with: fedgrow join {site}"):
             one.carry_out()
@@ -81,13 +102,28 @@ def join(
     print(f"finished: {settings.folder}/experiments/*/participants/{settings.name}/model")
 
 
+def rehearsed(settings: "SitePlan", path: Path) -> str:
+    """Say what a plan asks of a site, and what this site would bring to it."""
+    from fedgrow.config.load import load_plan
+    from fedgrow.sites.rehearsal import rehearse
+
+    found = rehearse(settings, load_plan(str(path)))
+    reached = ", ".join(f"{name} {value:.4g}" for name, value in found.metrics.items())
+    return printable(
+        f"{told(found.plan, found.digest)}\n"
+        f"{settings.name} could take part, within its limits: {found.train:,} examples to train on, {found.held_out:,} held "
+        f"out; its small model ({found.small}), as it came: {reached}\n"
+        f"where the coordinator shows this digest, `plan: {found.digest}` in the site's file approves it"
+    )
+
+
 def told(plan: "Plan", digest: str) -> str:
     """Say what a plan asks of a site."""
     from fedgrow.federated.leaving import Leaving
 
     leaving, schedule = Leaving.of(plan), plan.schedule
     return (
-        f"The coordinator shows plan {plan.name!r} ({digest}):\n"
+        f"plan {plan.name!r} ({digest}):\n"
         f"  {plan.task}, {plan.family}, to {plan.large}\n"
         f"  {len(plan.names)} participants: {', '.join(plan.names)}\n"
         f"  {schedule.rounds:,} rounds of {schedule.steps:,} steps; {schedule.kind} schedule; {plan.faults.mode} rounds\n"

@@ -6,9 +6,7 @@ from pathlib import Path
 from fedgrow.architectures.models import load_config
 from fedgrow.config.plan import ParticipantPlan, Plan
 from fedgrow.data.examples import Examples
-from fedgrow.data.split import split
-from fedgrow.runs.folder import RunFolder
-from fedgrow.seeds import DATA, derive
+from fedgrow.runs.folder import RunFolder, divided
 from fedgrow.tasks import TASKS, Codec, Encoded, Given, Task
 
 
@@ -32,12 +30,7 @@ class OwnData:
     @cached_property
     def _splits(self) -> tuple[Examples, Examples, Examples]:
         """The shard, its training part and its held-out part."""
-        shard = self.run.shard(self.name)
-        data = self.entry.data or self.plan.data
-        assert data is not None
-        seed = derive(self.plan.seed, DATA, self.index)
-        rows = list(range(len(shard)))
-        train, test = split(rows, shard.labels, data.test_fraction, seed, shard.units())
+        shard, train, test = divided(self.plan, self.run.partition.shards, self.name)
         return shard, shard.take(train), shard.take(test)
 
     @property

@@ -17,6 +17,7 @@ from fedgrow.data.examples import Examples
 from fedgrow.data.partition import Partition, partition
 from fedgrow.data.partition_kinds import Shards
 from fedgrow.data.sources import load
+from fedgrow.data.split import split
 from fedgrow.disk.atomic import MEND, read_json, read_record, write_folder, write_json, write_text
 from fedgrow.disk.environment import environment
 from fedgrow.errors import FedgrowError
@@ -166,10 +167,6 @@ class RunFolder:
         """Return an approach's folder: the run's own for Fed-Grow, one beside for a baseline."""
         return self.path if name == "dual-ligo" else self.path / "baselines" / name
 
-    def shard(self, name: str) -> Examples:
-        """Return a participant's examples: its own data, or its share of the plan's."""
-        return shard_of(self.plan, self.partition.shards, name)
-
     @property
     def state(self) -> dict[str, Any]:
         """The run's state record."""
@@ -227,6 +224,22 @@ def shard_of(plan: Plan, shards: Shards, name: str) -> Examples:
     return shared_source(plan).take(shards[name])
 
 
+def divided(plan: Plan, shards: Shards, name: str) -> tuple[Examples, list[int], list[int]]:
+    """Return a participant's examples, and which rows of them are for training and which are held out.
+
+    Raises:
+        FedgrowError: one side would be empty.
+    """
+    shard, index = shard_of(plan, shards, name), plan.names.index(name)
+    data = plan.participants[index].data or plan.data
+    assert data is not None
+    rows, seed = list(range(len(shard))), derive(plan.seed, DATA, index)
+    try:
+        return shard, *split(rows, shard.labels, data.test_fraction, seed, shard.units())
+    except FedgrowError as error:
+        raise FedgrowError(f"participant {name}: {error}") from None
+
+
 def data_digests(plan: Plan) -> dict[str, str]:
     """Return a digest of every source: the plan's, and participants' own."""
     digests = {} if plan.data is None else {"the plan": shared_source(plan).digest()}
@@ -248,9 +261,13 @@ def sources(plan: Plan) -> list[Examples]:
 
 
 def deal(plan: Plan) -> Partition:
-    """Check all data and deal the plan's out to the participants without their own."""
+    """Check all data, deal the plan's out to the participants without their own, and see that all can hold some out."""
     sources(plan)
     sharing = [p.name for p in plan.participants if p.data is None and p.model is not None]
-    if not sharing:
-        return Partition.of({})
-    return partition(shared_source(plan), plan.partition, sharing, derive(plan.seed, PARTITION))
+    dealt = Partition.of({})
+    if sharing:
+        dealt = partition(shared_source(plan), plan.partition, sharing, derive(plan.seed, PARTITION))
+    for entry in plan.participants:
+        if entry.model is not None:
+            divided(plan, dealt.shards, entry.name)
+    return dealt

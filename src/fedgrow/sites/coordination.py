@@ -76,17 +76,7 @@ class Coordination:
         Raises:
             FedgrowError: the plan is not one for sites, an address or a name is none, or the folder cannot be made.
         """
-        for entry in plan.participants:
-            if entry.brought:
-                raise FedgrowError(
-                    f"participants: {entry.name} has {', '.join(entry.brought)}; a site says that itself, in its own file"
-                )
-        if plan.data is not None:
-            raise FedgrowError("data: sites bring their own, named in their own files; leave it out")
-        if plan.operator.trained is not None:
-            raise FedgrowError("operator.trained: it names a folder, which sites have not; leave it out")
-        if plan.baselines:
-            raise FedgrowError("baselines: they are for `fedgrow simulate`; leave them out")
+        whole = for_sites(plan)
         if host not in HOSTS:
             raise FedgrowError(
                 f"--host {host}: expected {' or '.join(HOSTS)} (all addresses: a firewall says who may call)"
@@ -94,7 +84,6 @@ class Coordination:
         check_names(names)
         if certificates is not None:
             _check_whole(certificates)
-        whole = resolve(plan)
 
         def more(folder: Path) -> None:
             cls(folder)._fill(whole, host, port, names, certificates)
@@ -218,6 +207,26 @@ def _check_whole(certificates: Path) -> None:
             "SuperLink; have one signed whose subject alternative names hold that address, too, or let one be made"
         )
     check_call(certificates)
+
+
+def for_sites(plan: Plan) -> Plan:
+    """Return a plan, settled, as sites can be shown it.
+
+    Raises:
+        FedgrowError: it names what sites bring themselves or have not, or leaves open what nobody could settle.
+    """
+    for entry in plan.participants:
+        if entry.brought:
+            raise FedgrowError(
+                f"participants: {entry.name} has {', '.join(entry.brought)}; a site says that itself, in its own file"
+            )
+    if plan.data is not None:
+        raise FedgrowError("data: sites bring their own, named in their own files; leave it out")
+    if plan.operator.trained is not None:
+        raise FedgrowError("operator.trained: it names a folder, which sites have not; leave it out")
+    if plan.baselines:
+        raise FedgrowError("baselines: they are for `fedgrow simulate`; leave them out")
+    return resolve(plan)
 
 
 def plan_text(plan: Plan) -> str:

@@ -63,14 +63,17 @@ class Limits:
             raise Refused(
                 f"the plan has {plan.schedule.rounds} rounds; limits.rounds allows {self.allowed.rounds}{spent}"
             )
-        for first, known in approved.items():
-            if known.digest == digest and first != name:
-                raise Refused(
-                    f"{name}: this plan was approved as {first}, once; for a new federation take another folder"
-                )
+        if (first := self.known_as(digest)) not in (None, name):
+            raise Refused(
+                f"{name}: this plan was approved as {first}, once; for a new federation take another folder"
+            )
         if name not in approved:
             self.check_time()
             self._check_training(plan)
+
+    def known_as(self, digest: str) -> str | None:
+        """Return the experiment as which a plan was approved; None if it was not yet."""
+        return next((name for name, known in self._approved().items() if known.digest == digest), None)
 
     def _check_training(self, plan: Plan) -> None:
         """Refuse a plan whose rounds are of few examples, or whose settings would show gradients as they are."""

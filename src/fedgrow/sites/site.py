@@ -196,7 +196,7 @@ class Site:
         if digest_of(text) != digest:
             raise FedgrowError("the plan is not the one that its digest says")
         shown = read_shown(text)
-        self._check(shown)
+        self.check(shown)
         self.limits.check_plan(name, shown, digest)
         path = self.folder / "experiments" / name
         if (path / "run.json").is_file():
@@ -206,9 +206,7 @@ class Site:
                     f"the plan of {name} is not the one that was approved; a changed plan is a new experiment"
                 )
         else:
-            self.limits.check_bytes(self._left() + Leaving.of(shown).all_bytes)
-            if self.settings.plan is not None and self.settings.plan != digest:
-                raise Refused(f"the plan's digest is {digest}; the site's file pins {self.settings.plan}")
+            self.check_new(shown, digest)
             if self.settings.plan is None and not self.approve(shown, digest):
                 raise Refused("the plan was not approved")
             experiment = self._make(path, shown, digest)
@@ -216,8 +214,22 @@ class Site:
         write_json(self.folder / "runs.json", runs | {str(message.metadata.run_id): name})
         return experiment
 
-    def _check(self, plan: Plan) -> None:
-        """Refuse a plan that asks for more than the site agrees to, or that is not for it."""
+    def check_new(self, plan: Plan, digest: str) -> None:
+        """Check, of a plan that is new here, how much would leave, and that it is the one that is pinned.
+
+        Raises:
+            Refused: it is more than was agreed to, or another plan.
+        """
+        self.limits.check_bytes(self._left() + Leaving.of(plan).all_bytes)
+        if self.settings.plan is not None and self.settings.plan != digest:
+            raise Refused(f"the plan's digest is {digest}; the site's file pins {self.settings.plan}")
+
+    def check(self, plan: Plan) -> None:
+        """Check that a plan asks for no more than the site agrees to, and is for it.
+
+        Raises:
+            Refused: it does, or is not; the text says why.
+        """
         if self.settings.name not in plan.names:
             raise Refused(f"the plan has no participant {self.settings.name}; it has {', '.join(plan.names)}")
         if plan.baselines:
@@ -250,22 +262,32 @@ class Site:
                 f"the plan asks for the metrics {', '.join(plan.metrics)}; limits.metrics does not allow {', '.join(more)}"
             )
 
-    def _make(self, path: Path, shown: Plan, digest: str) -> Joined:
+    def own(self, shown: Plan) -> Plan:
+        """Return a plan with what this site brings, checked on its model and data.
+
+        Raises:
+            Refused: with this site's model it would be another plan.
+            FedgrowError: something is wrong in the site's own file, model or data.
+        """
         index = shown.names.index(self.settings.name)
         brings = {name: getattr(self.settings, name) for name in BRINGS}
         mine = shown.participants[index].model_copy(update=brings)
         people = (*shown.participants[:index], mine, *shown.participants[index + 1 :])
-        try:
-            plan = resolve(shown.model_copy(update={"participants": people}))
-            deal(plan)
-        except FedgrowError as error:
-            self.refused = error  # it is in the site's own file: asked again, it would fail again
-            raise
+        plan = resolve(shown.model_copy(update={"participants": people}))
+        deal(plan)
         for name in ("family", "intermediate", "large", "metrics"):
             if getattr(plan, name) != getattr(shown, name):
                 raise Refused(
                     f"{name} is {getattr(plan, name)} with this site's model; the plan says {getattr(shown, name)}"
                 )
+        return plan
+
+    def _make(self, path: Path, shown: Plan, digest: str) -> Joined:
+        try:
+            plan = self.own(shown)
+        except FedgrowError as error:
+            self.refused = error  # it is in the site's own file: asked again, it would fail again
+            raise
         if path.exists():  # begun, and never whole
             shutil.rmtree(path)
 
@@ -274,7 +296,9 @@ class Site:
             approved = Approved(digest=digest, time=time.time(), brings=self._brings())
             write_json(folder / APPROVED, approved.model_dump())
 
-        self._opened[path] = Joined(RunFolder.create(path, plan, "site", more), index)
+        self._opened[path] = Joined(
+            RunFolder.create(path, plan, "site", more), plan.names.index(self.settings.name)
+        )
         return self._opened[path]
 
     def _open(self, path: Path) -> Joined:
