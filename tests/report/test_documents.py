@@ -5,11 +5,36 @@ from pathlib import Path
 
 import pytest
 
+from fedgrow.approaches import BASELINES, FED_GROW
+from fedgrow.federated.strategy import STRATEGIES
 from fedgrow.markdown import table
 from fedgrow.report import settings, tables
 
 DOCS = Path(__file__).parents[2] / "docs"
+
+
+def approach_rows() -> list[list[str]]:
+    """Return the approaches with what leaves a participant, the tasks that they fit, and what they go by."""
+    rows = [["approach", "what it is", "what leaves a participant", "tasks", "goes by"]]
+    for name, one in {FED_GROW.name: FED_GROW, **BASELINES}.items():
+        tasks, by = ", ".join(one.tasks or ("all",)), ", ".join(f"`{setting}`" for setting in one.goes_by)
+        rows.append([f"`{name}`", one.title, one.travels.rstrip(", "), tasks, by or "nothing"])
+    return rows
+
+
+def strategy_rows() -> list[list[str]]:
+    """Return the server's strategies with their options and how many answers a round has to bring."""
+    rows = [["strategy", "options", "answers that a round needs"]]
+    for name, one in STRATEGIES.items():
+        each, more = one.needed
+        needed = f"{each} x `num_malicious_nodes` + {more}" if each else str(more)
+        rows.append([name, ", ".join(f"`{option}`" for option in one.options), needed])
+    return rows
+
+
 PARTS = {
+    ("compare.md", "approaches"): lambda: "\n".join(table(approach_rows())),
+    ("plan.md", "strategies"): lambda: "\n".join(table(strategy_rows())),
     ("exactness.md", "exactness"): tables.exactness_document,
     ("growth.md", "families"): lambda: "\n".join(table(tables.family_rows())),
     ("growth.md", "operators"): lambda: "\n".join(table(tables.operator_rows())),

@@ -46,7 +46,9 @@ class DataPlan(Section):
     ``source`` is ``bundled:digits``, a local .parquet, .csv, .jsonl, .json or .npz file, or a hub id.
     """
 
-    source: str
+    source: str = Field(
+        description="bundled:digits, a local .parquet, .csv, .jsonl, .json or .npz, a folder of datasets, or a hub id"
+    )
     split: str = Field("train", description="of a hub's data set")
     text: str | None = Field(
         None, description="column of texts; default here and below: the one with a common name"
@@ -269,10 +271,12 @@ class FaultsPlan(Section):
     )
     quorum: Annotated[float, Field(gt=0, le=1)] = Field(0.6, description="share of the sites that is enough")
     patience: PositiveFloat = Field(
-        7 * 24 * 3600.0, description="seconds without any answer after which the server gives up"
+        7 * 24 * 3600.0,
+        description="seconds without an answer, or with a site not invited, until the server gives up",
     )
     largest_change: PositiveFloat | None = Field(
-        None, description="norm of the change of one round that is still taken; larger ones are refused"
+        None,
+        description="norm of one change of a round that is still taken, in simulations, too; larger ones are refused",
     )
 
     def enough(self, asked: int) -> int:
@@ -314,14 +318,16 @@ class VocabularyPlan(Section):
 class Plan(Section):
     """A run: what grows into what, who takes part, and how."""
 
-    name: Annotated[str, Field(pattern=NAME)] = "run"
+    name: Annotated[str, Field(pattern=NAME)] = Field(
+        "run", description="of the run, and of what sites keep of it"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**62)] = Field(0, description="of everything that is drawn")
     task: Task = Field(description="what is learned; the head of that name")
     family: str | None = Field(None, description="needed when every small model is pre-trained in the run")
     large: Shape = Field(description="shape that everyone ends with")
     intermediate: Shape | Literal["auto"] = Field(
         "auto",
-        description="shape that Local-LiGO grows to; auto: the narrowest that all small models reach exactly",
+        description="shape that Local-LiGO grows to; auto (the default): the narrowest that all small models reach exactly",
     )
     operator: OperatorPlan = Field(OperatorPlan(), description="Global-LiGO")
     local_operator: OperatorPlan = Field(OperatorPlan(), description="Local-LiGO")
