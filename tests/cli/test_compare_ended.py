@@ -41,7 +41,7 @@ def begun(folder: Path) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["Ctrl-C", "killed"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "killed"])
 def test_nothing_runs_on(tmp_path, how):
     study(tmp_path, set={"schedule.rounds": 500}, methods={"together": {}})
     process = begun(tmp_path)
@@ -49,6 +49,8 @@ def test_nothing_runs_on(tmp_path, how):
         wait_for("round", lambda: list(tmp_path.glob("out/experiments/*/*/rounds/*")))
         if how == "Ctrl-C":
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        elif how == "SIGTERM":
+            process.terminate()  # as a scheduler does
         else:
             process.kill()
         _, err = process.communicate(timeout=60)
@@ -56,7 +58,9 @@ def test_nothing_runs_on(tmp_path, how):
     finally:
         if not is_over(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
-    if how == "Ctrl-C":
+    if how != "killed":
         assert process.returncode == 130
         assert "the same command goes on" in err
+    if how == "SIGTERM":
+        assert "leaked" not in err
     assert not list(tmp_path.glob("out/experiments/*/*/done.json"))

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import interrupt_on_term, interruptible, plainly
+from fedgrow.cli.progress import interruptible, plainly
 
 if TYPE_CHECKING:
     from fedgrow.config.plan import Plan
@@ -67,7 +67,6 @@ def join(
         return
     from fedgrow.sites.join import Join, Refused
 
-    interrupt_on_term()
     if check is not None:
         try:
             with interruptible(tell, "nothing was sent or kept"):

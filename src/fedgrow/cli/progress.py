@@ -20,24 +20,25 @@ from rich.progress import (
 INTERRUPTED = 130
 
 
-def interrupt_on_term() -> None:
-    """Let the end that a service manager asks for be an interruption, too: what was begun can be gone on with."""
+@contextmanager
+def interruptible(tell: Callable[[str], None], then: str) -> Iterator[None]:
+    """Let Ctrl-C end a command with a word on what then, and its own exit code; a second Ctrl-C changes nothing more.
+
+    So does SIGTERM, by which service managers and schedulers ask for the end.
+    """
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
-
-
-@contextmanager
-def interruptible(tell: Callable[[str], None], then: str) -> Iterator[None]:
-    """Let Ctrl-C end a command with a word on what then, and its own exit code; a second Ctrl-C changes nothing more."""
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         tell(f"interrupted; {then}")
         sys.exit(INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def plainly(console: Console) -> Callable[[str], None]:

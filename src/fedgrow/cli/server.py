@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import interrupt_on_term, interruptible, plainly, step_bars
+from fedgrow.cli.progress import interruptible, plainly, step_bars
 from fedgrow.errors import FedgrowError
 
 
@@ -104,7 +104,6 @@ def server(
             highlight=False,
         )
         return
-    interrupt_on_term()
     progress = step_bars(console, as_json=False)
     tell = plainly(console)
     with progress, interruptible(tell, f"go on with: fedgrow server --resume --out {path}"):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +135,8 @@ class StudyRun:
         unprepared, left = self.to_do()
         failed: dict[str, str] = {}
         context = _context()
-        pool = ProcessPoolExecutor(jobs, context, initializer=_quiet, max_tasks_per_child=1)
+        told, ending = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(jobs, context, initializer=_quiet, initargs=(told,), max_tasks_per_child=1)
         try:
             waiting: dict[Future[None], Setting | Experiment] = {}
             blocked = {s.name for s in unprepared}
@@ -152,6 +155,9 @@ class StudyRun:
                         for one in (e for e in left if e.setting.name == what.name):
                             waiting[self._submit(pool, one)] = one
                     report("setting" if isinstance(what, Setting) else "experiment", what.name, reason)
+        except KeyboardInterrupt:
+            ending.close()  # a terminal's Ctrl-C is for the workers, too; a signal to this process alone is not
+            raise
         except BrokenProcessPool:
             raise FedgrowError(
                 "a worker was ended from outside (too little memory?); the same command goes on, "
@@ -181,7 +187,7 @@ def _text(plan: Plan) -> str:
     return write_yaml(plan.model_dump(mode="json"))
 
 
-def _quiet() -> None:
+def _quiet(told: Connection) -> None:
     """Keep a worker to one thread, and let Ctrl-C, or the end of the study's process in whatever way, end it too.
 
     Nothing is said: what it began goes on the next time.
@@ -190,13 +196,13 @@ def _quiet() -> None:
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(told,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(told: Connection) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
+    wait_for_any([parent.sentinel, told])
     os._exit(1)
 
 
