@@ -46,6 +46,16 @@ def test_one_model(run, tmp_path, name, words):
     assert "intermediate" not in outcome.words
 
 
+def test_a_head_without_a_table_is_told(run, tmp_path):
+    folder(tmp_path / "m", "bert-body")
+    edit_config(tmp_path / "m", architectures=["BertForPreTraining"])
+    assert "head: none known (BertForPreTraining has no table, so `grow` refuses it)" in " ".join(
+        run("inspect", tmp_path / "m").words.split()
+    )
+    (model,) = json.loads(run("inspect", tmp_path / "m", "--json").stdout)["models"].values()
+    assert (model["head"], model["unknown_heads"]) == (None, ["BertForPreTraining"])
+
+
 @pytest.mark.parametrize("name", ["bert", "vit", "llama", "t5"])
 def test_every_direction_of_the_family_is_told_with_its_rule(run, tmp_path, name):
     folder(tmp_path / "m", name)

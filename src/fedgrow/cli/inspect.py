@@ -22,19 +22,21 @@ def inspect(
 ) -> None:
     """Show family, shape and possible growth of models; for several, the smallest common intermediate shape."""
     from fedgrow.config.text import in_one_line
-    from fedgrow.report.inspection import common_shape, describe, growth_table, reading_of
+    from fedgrow.report.inspection import common_shape, describe, growth_table, inspected
 
-    models = {folder: reading_of(folder) for folder in folders}
+    models = {folder: inspected(folder) for folder in folders}
     common = (
-        common_shape([(r.family, r.shape) for r in models.values()], max_width) if len(models) > 1 else None
+        common_shape([(m.reading.family, m.reading.shape) for m in models.values()], max_width)
+        if len(models) > 1
+        else None
     )
     if as_json:
         found = {"models": {f: describe(r) for f, r in models.items()}, "intermediate": common}
         print(json.dumps(found, indent=2))
         return
     console = Console()
-    for folder, reading in models.items():
-        console.print(growth_table(folder, reading))
+    for folder, model in models.items():
+        console.print(growth_table(folder, model))
     if common:
         if common["shape"]:
             console.print(f"Smallest common intermediate shape: [bold]{common['text']}[/bold]")
