@@ -7,7 +7,8 @@ import click
 import pytest
 from safetensors.torch import load_file, save_file
 
-from fedgrow.cli.join import printable, told
+from fedgrow.cli.join import told
+from fedgrow.cli.progress import printable
 from fedgrow.config.load import load_plan
 from fedgrow.config.text import read_yaml, write_yaml
 from fedgrow.exchange.wire import from_bytes, to_bytes

@@ -5,6 +5,7 @@ import stat
 from types import SimpleNamespace
 
 import pytest
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
 from fedgrow.config.load import load_plan
 from fedgrow.errors import FedgrowError
@@ -12,7 +13,6 @@ from fedgrow.sites import coordinator
 from fedgrow.sites.children import free_port
 from fedgrow.sites.coordination import Coordination
 from fedgrow.sites.coordinator import Coordinator
-from fedgrow.sites.flower import ObjectPushError
 from fedgrow.sites.grid import LinkLost, SiteGrid
 from tests.sites.making import write_all
 

@@ -20,7 +20,8 @@ from fedgrow.sites.certificates import make_certificates, make_key, read_public_
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.coordination import Coordination
 from fedgrow.sites.coordinator import SUPERLINK, Coordinator
-from fedgrow.sites.flower import Control, Endpoint, Failure, Tasks, superlink_arguments, supernode_arguments
+from fedgrow.sites.failure import Failure
+from fedgrow.sites.flower import Control, Endpoint, Tasks, superlink_arguments, supernode_arguments
 from fedgrow.sites.grid import LinkLost
 from fedgrow.sites.guarded_superlink import MOST
 from fedgrow.sites.join import SUPERNODE

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from fedgrow.cli.app import app
-from fedgrow.cli.progress import interruptible, plainly
+from fedgrow.cli.progress import interruptible, plainly, printable
 
 if TYPE_CHECKING:
     from fedgrow.config.plan import Plan
@@ -56,10 +56,7 @@ def join(
     from fedgrow.sites.certificates import make_key
 
     settings = load_site(site, invited=not only_key and check is None)
-    console = Console(stderr=True)
-
-    def tell(text: str) -> None:
-        plainly(console)(printable(text))
+    tell = plainly(Console(stderr=True))
 
     if only_key:
         make_folder(Path(settings.folder), "folder")
@@ -107,11 +104,12 @@ def rehearsed(settings: "SitePlan", path: Path) -> str:
     from fedgrow.sites.rehearsal import rehearse
 
     found = rehearse(settings, load_plan(str(path)))
-    reached = ", ".join(f"{name} {value:.4g}" for name, value in found.metrics.items())
+    own = found.trial
+    reached = ", ".join(f"{name} {value:.4g}" for name, value in own.metrics.items())
     return printable(
         f"{told(found.plan, found.digest)}\n"
-        f"{settings.name} could take part, within its limits: {found.train:,} examples to train on, {found.held_out:,} held "
-        f"out; its small model ({found.small}), as it came: {reached}\n"
+        f"{settings.name} could take part, within its limits: {own.train:,} examples to train on, {own.held_out:,} held "
+        f"out; its small model ({own.small}), as it came: {reached}\n"
         f"where the coordinator shows this digest, `plan: {found.digest}` in the site's file approves it"
     )
 
@@ -141,8 +139,3 @@ def chosen(plan: "Plan") -> str:
     from fedgrow.config.text import write_yaml
 
     return write_yaml(plan.model_dump(mode="json", exclude_defaults=True)).rstrip()
-
-
-def printable(text: str) -> str:
-    """Return a text whose characters show themselves and move no cursor: some of it may come from the coordinator."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

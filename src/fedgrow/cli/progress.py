@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from rich.console import Console
 from rich.progress import (
@@ -42,8 +41,17 @@ def interruptible(tell: Callable[[str], None], then: str) -> Iterator[None]:
 
 
 def plainly(console: Console) -> Callable[[str], None]:
-    """Return what prints a text on a console as it is: no markup, no line broken."""
-    return partial(console.print, soft_wrap=True, markup=False, highlight=False)
+    """Return what prints a text on a console as it is: no markup, no line broken, no cursor moved."""
+
+    def tell(text: str) -> None:
+        console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
+
+    return tell
+
+
+def printable(text: str) -> str:
+    """Return a text whose characters show themselves and move no cursor: some of it may come from the coordinator."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def step_bars(console: Console, *, as_json: bool) -> Progress:

@@ -20,6 +20,7 @@ LOST = (  # flwr's error codes for what was lost between the server and a site
     ErrorCode.REPLY_MESSAGE_UNAVAILABLE,
     ErrorCode.NODE_UNAVAILABLE,
 )
+UNREADABLE = ErrorCode.UNKNOWN  # what a site answered is no message
 SERVER_NODE = 1
 
 logging.getLogger("flwr").setLevel(logging.WARNING)

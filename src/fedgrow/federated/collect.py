@@ -18,7 +18,7 @@ from fedgrow.config.plan import FaultsPlan
 from fedgrow.errors import ContractError, FedgrowError
 from fedgrow.exchange.contract import Contract
 from fedgrow.exchange.packing import packed, unpacked
-from fedgrow.exchange.wire import LOST
+from fedgrow.exchange.wire import LOST, UNREADABLE
 
 POLL = 0.2  # seconds between looks for answers, at first
 POLL_MOST = 1.0  # and when the last one was a while ago: every look is a call for every site
@@ -155,7 +155,7 @@ class Collector:
         if reply.has_error() and reply.error.code in LOST:  # on the way, not the site's doing
             entry.ask_at = monotonic() + AGAIN_AFTER
             return
-        if reply.has_error():
+        if reply.has_error() and reply.error.code != UNREADABLE:
             entry.failed += 1
         else:
             entry.refused += 1
@@ -172,11 +172,13 @@ class Collector:
 
     def _checked(self, index: int, request: Message, reply: Message) -> Message:
         """Return a reply if it is what the contract lists, of this participant and this round."""
+        if reply.has_error() and reply.error.code == UNREADABLE:
+            raise FedgrowError("what it answered is no message")
         if reply.has_error():  # it says no more than that; the site's own log says why
             raise FedgrowError(f"the site could not answer (code {reply.error.code})")
         asked, answered = (m.metadata.group_id for m in (request, reply))
         if asked != answered:
-            raise FedgrowError(f"an answer of round {answered or 'none'}, expected {asked}")
+            raise FedgrowError(f"an answer of round {answered[:40]!r}, expected {asked!r}")
         reply.content = unpacked(reply.content)
         reply.content = self.contracts[index].check(request.metadata.message_type, reply)
         self.read(index, request, reply)

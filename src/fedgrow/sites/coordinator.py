@@ -25,7 +25,8 @@ from fedgrow.runs.operator import write_operator
 from fedgrow.sites.certificates import check_call
 from fedgrow.sites.children import Child, EndedEarly, NotUp, wait_until_free, wait_until_listening
 from fedgrow.sites.coordination import Coordination, introducing
-from fedgrow.sites.flower import Control, Endpoint, Failure, Tasks, serving, superlink_arguments
+from fedgrow.sites.failure import Failure
+from fedgrow.sites.flower import Control, Endpoint, Tasks, serving, superlink_arguments
 from fedgrow.sites.grid import LinkLost, SiteGrid
 from fedgrow.sites.introduction import Introduction
 from fedgrow.sites.status import status_of

@@ -43,7 +43,6 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
-    ObjectPushError,
     pull_and_inflate_object_from_tree,
 )
 from flwr.supercore.interceptors import (
@@ -55,12 +54,13 @@ from flwr.supercore.protobuf.client import ProtobufCall, ProtobufClient, Protobu
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid.http_grid import HttpGrid
 from flwr.supernode.runtime.run_clientapp import push_message
 
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.wire import error_reply, set_message_id
+from fedgrow.sites.failure import Failure
 from fedgrow.sites.guarded_superlink import SECRET
+from fedgrow.sites.replies import ReplyGrid
 
 ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 HEARTBEAT_EVERY = 10.0  # seconds
@@ -84,7 +84,6 @@ clientapp = "fedgrow.federated.client_app:app"
 """
 
 C = TypeVar("C", bound=ProtobufClient)
-Failure = (httpx.HTTPError, ConnectionError, ObjectPushError)
 
 
 class Unreadable(FedgrowError):
@@ -226,9 +225,9 @@ def heartbeats(client: RuntimeHttpClient) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def serving(place: Endpoint, token: str) -> Iterator[HttpGrid]:
+def serving(place: Endpoint, token: str) -> Iterator[ReplyGrid]:
     """Become the ServerApp of the run that a token is for, and end the run with it."""
-    grid = HttpGrid(place.address, place.authority is None, place.authority, token=token)
+    grid = ReplyGrid(place.address, place.authority is None, place.authority, token=token)
     grid._client = client = _runtime(place, "flwr-serverapp", RuntimeTokenHttpInterceptor(token))
     status = "failed"
     try:

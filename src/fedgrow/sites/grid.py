@@ -8,7 +8,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 
 from fedgrow.exchange.passing import PassingGrid
-from fedgrow.sites.flower import Failure
+from fedgrow.sites.failure import Failure
 from fedgrow.sites.introduction import Introduction
 
 

@@ -17,7 +17,8 @@ from fedgrow.federated.client_app import write_log_at
 from fedgrow.sites.certificates import make_key, write_private
 from fedgrow.sites.children import Child, free_port, wait_until_listening
 from fedgrow.sites.clock import ahead, told
-from fedgrow.sites.flower import ClientTask, Endpoint, Failure, Tasks, Unreadable, supernode_arguments
+from fedgrow.sites.failure import Failure
+from fedgrow.sites.flower import ClientTask, Endpoint, Tasks, Unreadable, supernode_arguments
 from fedgrow.sites.limits import Refused
 from fedgrow.sites.site import Approve, Site
 

@@ -75,18 +75,28 @@ class Limits:
         """Return the experiment as which a plan was approved; None if it was not yet."""
         return next((name for name, known in self._approved().items() if known.digest == digest), None)
 
-    def _check_training(self, plan: Plan) -> None:
-        """Refuse a plan whose rounds are of few examples, or whose settings would show gradients as they are."""
+    def check_examples(self, plan: Plan, there: int) -> None:
+        """Check on how many examples a round trains Global-LiGO, repetitions counted; a batch holds no more than there are.
+
+        Args:
+            plan: the plan.
+            there: the site's training examples.
+
+        Raises:
+            Refused: fewer than the site asks for.
+        """
         rounds = FED_GROW.rounds(plan)[1:]
         steps = min(sum(steps for phase, steps in parts if phase != "local") for parts in rounds)
-        if (
-            not plan.operator.frozen
-            and (examples := steps * plan.training.batch_size) < self.allowed.examples
-        ):
+        examples = steps * min(plan.training.batch_size, there)
+        if not plan.operator.frozen and examples < self.allowed.examples:
             raise Refused(
                 f"a round of the plan trains Global-LiGO on {examples} examples (steps x batch size); limits.examples asks "
                 f"for {self.allowed.examples}"
             )
+
+    def _check_training(self, plan: Plan) -> None:
+        """Refuse a plan whose rounds are of few examples, or whose settings would show gradients as they are."""
+        self.check_examples(plan, plan.training.batch_size)
         training, rates = plan.training, (plan.operator.learning_rate, plan.local_operator.learning_rate)
         lowest = min(
             rate

@@ -52,6 +52,7 @@ from fedgrow.runs.folder import RunFolder, deal, digest_of
 from fedgrow.sites.flower import failed
 from fedgrow.sites.ledger import Ledger
 from fedgrow.sites.limits import APPROVED, Approved, Limits, Refused
+from fedgrow.sites.trial import Trial, tried
 from fedgrow.training.device import device_of
 
 FAILED = "the site failed"  # all that it says of it: what and why is in its own logs
@@ -262,11 +263,28 @@ class Site:
                 f"the plan asks for the metrics {', '.join(plan.metrics)}; limits.metrics does not allow {', '.join(more)}"
             )
 
-    def own(self, shown: Plan) -> Plan:
-        """Return a plan with what this site brings, checked on its model and data.
+    def rehearse(self, shown: Plan, digest: str) -> Trial:
+        """Check a plan as if the coordinator showed it: nothing is asked, sent or kept.
 
         Raises:
-            Refused: with this site's model it would be another plan.
+            Refused: the site would not take part, or no longer.
+            FedgrowError: something is wrong in the site's own file, model or data.
+        """
+        known = self.limits.known_as(digest)
+        self.check(shown)
+        self.limits.check_plan(known or "", shown, digest)
+        if known is None:
+            self.check_new(shown, digest)
+        else:
+            self.limits.check_time()
+            self._open(self.folder / "experiments" / known)
+        return self._own(shown)[1]
+
+    def _own(self, shown: Plan) -> tuple[Plan, Trial]:
+        """Return a plan with what this site brings, tried on its model and data.
+
+        Raises:
+            Refused: with this site's model it would be another plan, or a round trains on too few examples.
             FedgrowError: something is wrong in the site's own file, model or data.
         """
         index = shown.names.index(self.settings.name)
@@ -280,11 +298,13 @@ class Site:
                 raise Refused(
                     f"{name} is {getattr(plan, name)} with this site's model; the plan says {getattr(shown, name)}"
                 )
-        return plan
+        trial = tried(plan, self.settings.name)
+        self.limits.check_examples(plan, trial.train)
+        return plan, trial
 
     def _make(self, path: Path, shown: Plan, digest: str) -> Joined:
         try:
-            plan = self.own(shown)
+            plan, _ = self._own(shown)
         except FedgrowError as error:
             self.refused = error  # it is in the site's own file: asked again, it would fail again
             raise
