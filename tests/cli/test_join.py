@@ -164,6 +164,7 @@ def test_a_plan_that_was_approved_is_checked_as_that(folder, run):
     one.answer(shown(folder))
     assert checked(run, folder).code == 0
     assert checked(run, folder, limits={"rounds": 2}).code == 3
+    assert checked(run, folder, limits={}, prepare={"steps": 7}).code == 3  # changed since it was approved
 
 
 def test_a_model_with_values_that_are_not_finite_is_found(folder, run):

@@ -230,6 +230,14 @@ def test_a_plan_that_would_show_gradients_as_they_are_is_refused_unseen(folder, 
     assert why in str(one.refused)
 
 
+def test_a_batch_counts_for_no_more_examples_than_the_site_has(folder):
+    one = site(folder, data={"source": "ada.npz", "limit": 20}, limits={"examples": 30})
+    with pytest.raises(SiteError):
+        one.answer(shown(folder, **{"training.batch_size": 64, "schedule.steps": 1}))
+    assert "trains Global-LiGO on 15 examples" in str(one.refused)
+    assert not (folder / "site-ada" / "experiments" / "tiny-1").exists()
+
+
 # what is said of failures
 
 

@@ -208,16 +208,22 @@ def test_a_sites_file_that_changed_since_the_approval_is_refused(folder):
         ({"data": {"source": "nowhere.npz"}}, "nowhere"),
         ({"model": "nowhere"}, "nowhere"),
         ({"data": {"source": "ada.npz", "label": "kind"}}, "kind"),
+        ({"data": {"source": "colour.npz"}}, "channels"),
+        ({"data": {"source": "ada.npz", "limit": 1}}, "a shard of 1"),
     ],
-    ids=["no data", "no model", "no such column"],
+    ids=["no data", "no model", "no such column", "colours for a grey model", "one row"],
 )
 def test_a_mistake_in_the_sites_own_file_ends_it(folder, change, why):
-    """It would come out anew however often the coordinator asked."""
+    """It would come out anew however often the coordinator asked; once it is mended, the site takes part."""
+    was, grey = (folder / "ada.yaml").read_text(), np.load(folder / "ada.npz")
+    np.savez(folder / "colour.npz", images=np.stack([grey["images"]] * 3, -1), labels=grey["labels"])
     one = site(folder, **change)
     assert one.reply(shown(folder)).has_error()
     assert not isinstance(one.refused, Refused)
     assert why in str(one.refused)
     assert not (folder / "site-ada" / "experiments" / "tiny-1").exists()
+    (folder / "ada.yaml").write_text(was)
+    assert not site(folder).reply(shown(folder)).has_error()
 
 
 def test_an_approval_that_could_not_be_written_leaves_nothing_begun(folder, monkeypatch):
@@ -246,6 +252,11 @@ def test_a_site_has_saved_until_it_takes_up_another_plan(folder):
     assert one.saved
     one.answer(shown(folder, run=8))  # the same, in another run
     assert one.saved
+    assert site(folder).saved
+    (folder / "other.crt").write_text("y")
+    assert not site(
+        folder, certificate=str(folder / "other.crt")
+    ).saved  # another federation, not heard from yet
     one.answer(shown(folder, run=9, experiment="tiny-2", seed=1))
     assert not one.saved
 

@@ -32,10 +32,18 @@ class Refused(FedgrowError):
 
 
 class Approved(BaseModel):
-    """What ``approved.json`` holds: the plan's digest, when it was approved, and what the site's file said it brings."""
+    """What ``approved.json`` holds.
+
+    Attributes:
+        digest: the plan's.
+        time: when it was approved.
+        authority: digest of the certificate by which the coordinator was known.
+        brings: what the site's file said it brings.
+    """
 
     digest: str
     time: float
+    authority: str
     brings: dict[str, Any]
 
 

@@ -5,6 +5,7 @@ that a user wrote, and its arrays are read into the shapes that follow from that
 """
 
 import copy
+import hashlib
 import re
 import shutil
 import time
@@ -99,11 +100,21 @@ class Site:
         self.refused: FedgrowError | None = (
             None  # why it ends: the plan, a limit, or a mistake in its own file
         )
-        names = list(self._runs().values())
-        self.saved = (
-            bool(names) and self._ledger(self.folder / "experiments" / names[-1] / LEDGER).last == SAVE
-        )
+        self.saved = self._saved()
         self._left()  # a ledger that is not whole is told at once
+
+    def _saved(self) -> bool:
+        """Tell whether the last that this coordinator, and no other, asked for was to save the model."""
+        if not (names := list(self._runs().values())):
+            return False
+        last = self.folder / "experiments" / names[-1]
+        ours = read_record(last / APPROVED, Approved).authority == self._authority()
+        return ours and self._ledger(last / LEDGER).last == SAVE
+
+    def _authority(self) -> str:
+        """Return a digest of the certificate by which the coordinator is known."""
+        certificate = Path(self.settings.certificate)
+        return hashlib.sha256(certificate.read_bytes() if certificate.is_file() else b"").hexdigest()
 
     def reply(self, message: Message) -> Message:
         """Answer a message; where that fails, say so and no more. Both are in a ledger before they leave.
@@ -313,7 +324,9 @@ class Site:
 
         def more(folder: Path) -> None:
             write_text(folder / "shown.yaml", write_yaml(shown.model_dump(mode="json")))
-            approved = Approved(digest=digest, time=time.time(), brings=self._brings())
+            approved = Approved(
+                digest=digest, time=time.time(), authority=self._authority(), brings=self._brings()
+            )
             write_json(folder / APPROVED, approved.model_dump())
 
         self._opened[path] = Joined(
