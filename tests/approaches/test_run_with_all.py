@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from fedgrow.errors import FedgrowError
 from fedgrow.federated import carry_out
 from fedgrow.federated.member import member_at
 from fedgrow.federated.outcome import read_outcome
@@ -30,6 +31,13 @@ def test_one_run_with_all_of_them(tmp_path):
             assert ended.model == small
     assert outcomes["fedproto"].bytes_up[-1] < outcomes["heterofl"].bytes_up[-1]
     assert outcomes["linear-probe"].bytes_up == []
+
+
+def test_the_largest_change_is_of_the_operator_and_of_no_baseline(tmp_path):
+    summary = run_tiny(tmp_path / "run", data=DIGITS, baselines=["fedproto"], faults={"largest_change": 5.0})
+    assert set(summary["baselines"]) == {"fedproto"}
+    with pytest.raises(FedgrowError, match=r"participant ada: a change of norm .*; at most 1e-09 is taken"):
+        run_tiny(tmp_path / "less", faults={"largest_change": 1e-9})
 
 
 def test_a_run_broken_half_way_resumes_to_the_same_result(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from fedgrow.cli.app import app
@@ -167,5 +168,11 @@ def test_what_is_no_table_is_refused(tmp_path):
         StudyRun(study(tmp_path, methods=METHODS), tmp_path / "out", [tmp_path / "y.parquet"])
 
 
-def test_the_command_takes_tables(table):
-    assert "--known" in CliRunner().invoke(app, ["compare", "--help"], terminal_width=200).output
+def test_a_study_of_which_all_is_known_can_be_gone_on_with(table, tmp_path):
+    asked = study(tmp_path, methods=METHODS, seeds=[0])
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(asked.model_dump(mode="json")))
+    command = ["compare", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), "--known", str(table)]
+    for _ in range(2):
+        outcome = CliRunner().invoke(app, command)
+        assert outcome.exit_code == 0, outcome.output
+    assert (tmp_path / "out" / "study.yaml").is_file()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import ArrayRecord, Error, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 
 from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
@@ -12,7 +13,7 @@ from fedgrow.exchange.wire import become_server
 from fedgrow.federated.client_app import app
 from fedgrow.federated.local_grid import LocalGrid
 from fedgrow.federated.spool import Spool
-from fedgrow.federated.strategy import STRATEGIES, Aggregation, checked, mean
+from fedgrow.federated.strategy import STRATEGIES, Aggregation, checked, mean, try_out
 
 PEOPLE = 7
 NEEDS = {
@@ -120,3 +121,35 @@ def test_who_takes_part_is_not_an_option(option):
 def test_an_unknown_option_is_named():
     with pytest.raises(FedgrowError, match="momentum_of_the_moon"):
         Aggregation("FedAvg", 2, {"momentum_of_the_moon": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("MultiKrum", {"num_nodes_to_select": 0}),
+        ("MultiKrum", {"num_malicious_nodes": 1.5}),
+        ("Bulyan", {"num_malicious_nodes": -1}),
+        ("FedAdam", {"beta_1": 1.0}),
+        ("FedAdagrad", {"tau": 0}),
+        ("FedAvgM", {"server_learning_rate": float("nan")}),
+    ],
+)
+def test_options_that_aggregate_nothing_are_refused_before_anything_is_trained(name, options):
+    with pytest.raises(FedgrowError, match=f"strategy {name}.* with"):
+        try_out(name, 7, 7, options)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_aggregates_as_it_comes(name):
+    become_server(77)
+    try_out(name, 7, 7, {})
+    assert TaskIdentity.run_id == 77  # a site tries a plan in the middle of an answer
+
+
+def test_an_aggregate_that_is_not_finite_is_told_by_its_array():
+    one = Aggregation("FedAvg", 1, {})
+    sent = {0: Sent({"maps": torch.tensor([1.0, float("inf")])}, 3)}
+    with pytest.raises(
+        FedgrowError, match=r"round 4: strategy FedAvg .*array 'maps' one of values not finite"
+    ):
+        one.aggregate(4, sent)

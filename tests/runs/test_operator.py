@@ -1,6 +1,7 @@
 """A trained Global-LiGO taken into another run."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -109,6 +110,16 @@ def test_an_altered_operator_is_refused(tmp_path, members, fault):
         (tmp_path / "operator.safetensors").write_bytes(b"no tensors")
     with pytest.raises(FedgrowError, match=r"operator\.trained"):
         resolve(tiny_plan(operator={"trained": str(tmp_path)}))
+
+
+def test_how_an_operator_was_used_is_the_plans_to_say(tmp_path, members):
+    shutil.copytree(members, tmp_path / "operator")
+    config = json.loads((members / "config.json").read_text())
+    config["operator"] |= {"frozen": True, "learning_rate": 3.0, "trained": "elsewhere"}
+    (tmp_path / "operator" / "config.json").write_text(json.dumps(config))
+    operator = resolve(tiny_plan(operator={"trained": str(tmp_path / "operator")})).operator
+    assert (operator.frozen, operator.learning_rate) == (False, None)
+    assert operator.trained == str(tmp_path / "operator")
 
 
 def test_a_local_operator_is_never_taken(members):

@@ -127,6 +127,16 @@ def test_a_site_is_invited_once_by_one_key_of_its_own(folder):
         at.invite("ada", bob)
 
 
+def test_a_key_that_was_damaged_is_told_by_its_file(folder):
+    at = create(folder)
+    at.invite("ada", make_key(folder / "one"))
+    (at.folder / "sites" / "notes.pub").write_text("of nobody in the plan")
+    assert list(at.keys()) == ["ada"]
+    (at.folder / "sites" / "ada.pub").write_text("ecdsa-sha2-nistp384 AAAA")
+    with pytest.raises(FedgrowError, match=r"sites/ada\.pub: the key is no public key.* invite ada anew"):
+        at.keys()
+
+
 def test_a_key_that_was_lost_is_replaced_and_never_taken_again(folder):
     at = create(folder)
     first, second, third = (make_key(folder / name) for name in ("one", "two", "three"))

@@ -171,6 +171,15 @@ def test_status_tells_a_coordinator_that_ended_without_a_word(near):
     assert (found["state"], found["sites"]["ada"]["online"]) == ("not running", False)
 
 
+def test_who_was_seen_before_is_not_forgotten_by_the_next_coordinator(near):
+    one = near()
+    sites = {"ada": {"online": True, "last_seen": "2026-01-01T00:00:00"}}
+    write_json(one.at.folder / "status.json", {"time": "", "state": "running", "sites": sites})
+    one.coordinator()._status()
+    assert status_of(one.at.run.path)["sites"]["ada"]["last_seen"] == "2026-01-01T00:00:00"
+    assert status_of(one.at.run.path)["sites"]["bob"]["last_seen"] is None
+
+
 def test_who_was_left_out_of_a_round_is_told_which_of_its_answers_was_taken_last(near):
     one, said = near(faults=QUORUM), {}
 

@@ -109,6 +109,8 @@ def compare(
 
             with interruptible(plainly(console), "the same command goes on where it was stopped"):
                 failed = work.run(jobs or cores(), told)
+    if not (folder / STUDY).is_file():  # all of it was known
+        work.write_study()
     frame = gather(work)
     _, left = work.to_do()
     write_table(frame, folder)

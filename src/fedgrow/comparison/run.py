@@ -85,6 +85,11 @@ class StudyRun:
         waited = {e.setting.name for e in left}
         return [s for s in self.settings if s.name in waited and not is_done(self.folder(s))], left
 
+    def write_study(self) -> None:
+        """Write the study into its folder, which can be gone on with from then on."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_text(self.out / STUDY, write_yaml(self.study.model_dump(mode="json")))
+
     def check_data(self) -> None:
         """Check the data of settings that are not ready, and that it can be dealt out.
 
@@ -131,7 +136,7 @@ class StudyRun:
             return self._run(jobs, report)
 
     def _run(self, jobs: int, report: Report) -> dict[str, str]:
-        write_text(self.out / STUDY, write_yaml(self.study.model_dump(mode="json")))
+        self.write_study()
         unprepared, left = self.to_do()
         failed: dict[str, str] = {}
         context = _context()

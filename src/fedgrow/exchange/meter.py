@@ -12,9 +12,9 @@ from fedgrow.exchange.wire import to_bytes
 class MeteredGrid(PassingGrid):
     """Passes everything on to another Grid and counts bytes down (to participants) and up (from them)."""
 
-    def __init__(self, grid: Grid, *, up: int = 0, down: int = 0) -> None:
+    def __init__(self, grid: Grid) -> None:
         super().__init__(grid)
-        self.up, self.down = up, down
+        self.up, self.down = 0, 0
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Weigh and pass on."""

@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
@@ -45,6 +47,19 @@ def become_server(run_id: int) -> Run:
     """Let this process make messages as the server of a run."""
     TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = run_id, 1, SERVER_NODE
     return Run.create_empty(run_id=run_id)
+
+
+@contextmanager
+def as_server() -> Iterator[None]:
+    """Be the server of no run for a while, and then again whoever this process was."""
+    names = ("_task_id", "_run_id", "_node_id")
+    before = {name: getattr(TaskIdentity, name) for name in names}
+    become_server(0)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(TaskIdentity, name, value)
 
 
 def error_reply(error: Exception, reply_to: Message) -> Message:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from fedgrow.disk.atomic import read_arrays, read_json, read_record, write_arrays, write_folder, write_json
+from fedgrow.disk.atomic import read_arrays, read_record, write_arrays, write_folder, write_json
 
 
 class RoundRecord(BaseModel):
@@ -67,11 +68,14 @@ class Checkpoints:
             for name in ("shared.safetensors", "strategy.safetensors"):
                 (self._path(number - 2) / name).unlink(missing_ok=True)
 
-    def add(self, server_round: int, metrics: dict[str, list[float | None]]) -> None:
-        """Add metrics of a round that came later."""
-        path = self._path(server_round) / "round.json"
-        record = read_json(path)
-        write_json(path, record | {"metrics": record["metrics"] | metrics})
+    def record(self, server_round: int) -> RoundRecord:
+        """Return the record of a round."""
+        return read_record(self._path(server_round) / "round.json", RoundRecord)
+
+    def add(self, server_round: int, values: dict[str, Any]) -> None:
+        """Change a round's record by what came later; its arrays stay where they are."""
+        record = self.record(server_round).model_dump() | values
+        write_json(self._path(server_round) / "round.json", RoundRecord(**record).model_dump())
 
     def rounds(self) -> list[RoundRecord]:
         """Return the records of all rounds so far, in order."""

@@ -12,7 +12,7 @@ from fedgrow.architectures.configuration import check_shape, new_config, with_ro
 from fedgrow.architectures.models import CANNOT_BE_MADE, load_config
 from fedgrow.config.plan import OperatorPlan, Plan
 from fedgrow.errors import FedgrowError, ShapeError
-from fedgrow.federated.strategy import STRATEGIES, Aggregation, answers_needed
+from fedgrow.federated.strategy import STRATEGIES, answers_needed, try_out
 from fedgrow.growth import OPERATORS
 from fedgrow.growth.intermediate import smallest_intermediate
 from fedgrow.learners.dual_ligo import global_operator, global_start
@@ -116,7 +116,6 @@ def _settled(setting: str, family: Family, shape: Shape, shapes: Mapping[str, Sh
 def _strategy(plan: Plan) -> None:
     """Refuse wrong options of the strategy, and rounds that may close with fewer answers than it needs."""
     name, options = plan.strategy.name, dict(plan.strategy.options)
-    Aggregation(name, len(plan.participants), options)
     fewest = len(taking_part(plan, 1))
     if any(entry.model is None for entry in plan.participants):  # sites, which may be away
         fewest = plan.faults.enough(fewest)
@@ -125,6 +124,7 @@ def _strategy(plan: Plan) -> None:
             f"strategy {name}: it needs at least {needed} answers a round, but this plan lets a round close with {fewest}; "
             "name more participants, raise schedule.participation or faults.quorum, or lower num_malicious_nodes"
         )
+    try_out(name, len(plan.participants), fewest, options)
 
 
 def metrics_of(plan: Plan) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
@@ -144,7 +143,7 @@ class Federation:
         if self.approach is FED_GROW and keeps and last.record.total_up is None:
             self._ask(SAVE, last.record.round, to_record(last.arrays))
             totals = {"total_up": self.grid.up, "total_down": self.grid.down}
-            self.checkpoints.write(replace(last, record=last.record.model_copy(update=totals)))
+            self.checkpoints.add(last.record.round, totals)
             self._emit("saved")
 
     def _begin(self) -> Checkpoint:
@@ -174,7 +173,8 @@ class Federation:
         losses = self._by_participant(replies, "loss")
         if self.along:
             given = {name: self._by_participant(replies, GIVEN + name) for name in self.plan.metrics}
-            self.checkpoints.add(server_round - 1, given)
+            before = self.checkpoints.record(server_round - 1).metrics
+            self.checkpoints.add(server_round - 1, {"metrics": before | given})
         metrics = {} if self.along and server_round < total else self._evaluate(server_round, arrays)
         return self._checkpoint(server_round, arrays, {"train_loss": losses, **metrics})
 
@@ -231,7 +231,10 @@ class Federation:
         replies: dict[int, Message] = {}
         for reply in self.grid.send_and_receive(messages, timeout=ROUND_WITHIN):
             index = int(metrics_of(checked(reply))[PARTICIPANT])  # type: ignore[arg-type]
-            self._read(index, requests[int(reply.metadata.src_node_id)], reply)
+            try:
+                self._read(index, requests[int(reply.metadata.src_node_id)], reply)
+            except FedgrowError as error:
+                raise FedgrowError(f"participant {self.plan.names[index]}: {error}") from None
             replies[index] = reply
         if len(replies) < len(messages):
             raise FedgrowError(
@@ -252,7 +255,8 @@ class Federation:
         for name, array in arrays.items():
             if not bool(array.isfinite().all()):
                 raise FedgrowError(f"array {name!r} holds values that are not finite, once it is read back")
-        if (most := self.plan.faults.largest_change) is not None:
+        most = self.plan.faults.largest_change
+        if most is not None and self.approach is FED_GROW:  # it is said of the operator
             change = math.sqrt(sum(float(((arrays[n] - given[n]).double() ** 2).sum()) for n in arrays))
             if not change <= most:
                 raise FedgrowError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
@@ -28,7 +29,9 @@ from torch import Tensor
 from fedgrow.approaches.base import Sent
 from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import ARRAYS, CONFIG, EVALUATE, GROW, METRICS, WEIGHT
+from fedgrow.exchange.passing import PassingGrid
 from fedgrow.exchange.records import to_record
+from fedgrow.exchange.wire import as_server
 
 ADAPTIVE = ("eta", "eta_l", "tau")
 
@@ -75,7 +78,7 @@ class Aggregation:
 
     def __init__(self, name: str, participants: int, options: dict[str, float | int]) -> None:
         quorum = dict.fromkeys(("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"), participants)
-        self.name, self.known = name, STRATEGIES[name]
+        self.name, self.known, self.options = name, STRATEGIES[name], options
         for option in options:
             if option not in self.known.options:
                 raise FedgrowError(
@@ -114,11 +117,27 @@ class Aggregation:
         found = to_record({name: array.numpy().astype(np.float32) for name, array in arrays.items()})
         for name, array in kept.items():
             found[name] = array
+        self._check(server_round, next(iter(taken)).arrays, found)
         if isinstance(
             self.strategy, FedAvgM
         ):  # it goes by a copy of its own, where its momentum moved what is kept
             self.strategy.current_arrays = found
         return found
+
+    def _check(self, server_round: int, sent: Mapping[str, Tensor], found: ArrayRecord) -> None:
+        """Refuse an aggregate that is not of the arrays that were sent, or not finite."""
+        for name in sorted({*sent, *found}):
+            shapes = [tuple(arrays[name].shape) if name in arrays else None for arrays in (sent, found)]
+            if shapes[0] != shapes[1] or not np.isfinite(found[name].numpy()).all():
+                what = (
+                    f"shape {shapes[1]}, sent was {shapes[0]}"
+                    if shapes[0] != shapes[1]
+                    else "values not finite"
+                )
+                raise FedgrowError(
+                    f"round {server_round}: strategy {self.name} with the options {self.options or 'of Flower'} made of "
+                    f"array {name!r} one of {what}; choose other options, or another strategy"
+                )
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what the strategy carries from round to round (momenta), to be written beside the operator."""
@@ -146,6 +165,45 @@ class Aggregation:
             listed = all(name.isdigit() for name in arrays)
             value = [arrays[str(i)] for i in range(len(arrays))] if listed else arrays
             setattr(self.strategy, attribute, value)
+
+
+class _Nodes(PassingGrid):
+    """A grid of nodes that nothing reaches."""
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return them."""
+        return range(1, self.nodes + 1)
+
+
+def try_out(name: str, participants: int, answers: int, options: dict[str, float | int]) -> None:
+    """Aggregate a small array as a round would: answers that differ, and answers that change nothing.
+
+    Args:
+        name: the strategy's.
+        participants: how many take part.
+        answers: with how many of them a round may close.
+        options: the strategy's own.
+
+    Raises:
+        FedgrowError: it has no such options, or makes nothing of such answers with them.
+    """
+    for apart in (0.01, 0.0):
+        one = Aggregation(name, participants, options)
+        sent = {i: Sent({"array": torch.full((4,), apart * (i + 1))}, 1) for i in range(answers)}
+        try:
+            with as_server(), np.errstate(all="ignore"):  # what comes of it is looked at
+                one.train(1, to_record({"array": np.zeros(4, np.float32)}), _Nodes(participants))
+                one.aggregate(1, sent)
+        except FedgrowError:
+            raise
+        except Exception as error:  # Flower's strategies check few of their options
+            raise FedgrowError(
+                f"strategy {name}: with the options {options} it aggregates nothing ({type(error).__name__}: {error}); "
+                f"see those of Flower's {name}"
+            ) from None
 
 
 def answers_needed(name: str, options: Mapping[str, float | int]) -> int:

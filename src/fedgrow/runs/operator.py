@@ -64,7 +64,7 @@ def with_trained(plan: Plan) -> Plan:
             f"operator.trained: {folder} grows a {config['family']}, the plan's family is {plan.family}"
         )
     mine = plan.operator.model_dump()
-    operator = OperatorPlan(**config["operator"], **{name: mine[name] for name in OF_THE_RUN})
+    operator = OperatorPlan(**config["operator"] | {name: mine[name] for name in OF_THE_RUN})
     shape = Shape(**config["intermediate"])
     return plan.model_copy(update={"family": config["family"], "intermediate": shape, "operator": operator})
 

@@ -56,11 +56,6 @@ class Child:
                 start_new_session=True,  # Ctrl-C is for us; we end it
             )
 
-    @property
-    def id(self) -> int:
-        """The process's id."""
-        return self._process.pid
-
     def running(self) -> bool:
         """Tell whether it runs."""
         return self._process.poll() is None
@@ -112,7 +107,7 @@ def free_port() -> int:
 
 def listening(host: str, port: int) -> bool:
     """Tell whether somebody listens there."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+    with socket.socket() as one:
         one.settimeout(1.0)
         return one.connect_ex((host, port)) == 0
 

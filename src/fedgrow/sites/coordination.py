@@ -157,10 +157,16 @@ class Coordination:
 
     def keys(self) -> dict[str, bytes]:
         """Return the keys of the sites that were invited, by name."""
-        return {
-            path.stem: read_public_key(path.read_text("utf-8", errors="replace"))
-            for path in sorted((self.folder / "sites").glob("*.pub"))
-        }
+        found = {}
+        for name in self.plan.names:
+            if (path := self.folder / "sites" / f"{name}.pub").is_file():
+                try:
+                    found[name] = read_public_key(path.read_text("utf-8", errors="replace"))
+                except FedgrowError as error:
+                    raise FedgrowError(
+                        f"{path}: {error}; take the file away, and invite {name} anew"
+                    ) from None
+        return found
 
     def invite(self, name: str, key: str, *, replace: bool = False) -> None:
         """Add a site's public key.

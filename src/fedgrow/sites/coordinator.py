@@ -29,7 +29,7 @@ from fedgrow.sites.failure import Failure
 from fedgrow.sites.flower import Control, Endpoint, Tasks, serving, superlink_arguments
 from fedgrow.sites.grid import LinkLost, SiteGrid
 from fedgrow.sites.introduction import Introduction
-from fedgrow.sites.status import status_of
+from fedgrow.sites.status import seen_at, status_of
 
 SUPERLINK = "from fedgrow.sites.guarded_superlink import main; main()"
 UP_WITHIN = 60.0  # seconds for the SuperLink to listen, and for a run to begin
@@ -57,7 +57,7 @@ class Coordinator:
         self.child: Child | None = None
         self.control: Control | None = None
         self.nodes: dict[str, int] = {}
-        self.seen: dict[str, str] = {}
+        self.seen = {name: seen.last_seen for name, seen in seen_at(coordination).items() if seen.last_seen}
         self._keys: dict[str, bytes] = {}  # as they are registered
         self._looked = 0.0
         self._was_up = False  # a SuperLink, once

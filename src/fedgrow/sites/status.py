@@ -41,8 +41,7 @@ def status_of(path: Path) -> dict[str, Any]:
     state = at.run.state["state"]
     if state == "running" and held(at.run.path) is False:
         state = "not running"  # it ended without a word, or was not begun
-    file = at.folder / "status.json"
-    live = read_record(file, Live).sites if file.is_file() else {}
+    live = seen_at(at)
     shown = next((r.metrics for r in reversed(rounds) if set(r.metrics) > {"train_loss"}), last.metrics)
     told = _counted(at.run.path / "events.jsonl")
     keys = at.keys()
@@ -68,6 +67,12 @@ def status_of(path: Path) -> dict[str, Any]:
         "metrics": list(shown),
         "sites": sites,
     }
+
+
+def seen_at(at: Coordination) -> dict[str, Seen]:
+    """Return what was known of the sites when that was written last, by name."""
+    file = at.folder / "status.json"
+    return read_record(file, Live).sites if file.is_file() else {}
 
 
 def _counted(events: Path) -> Counter[tuple[str, int]]:
