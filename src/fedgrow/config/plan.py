@@ -276,7 +276,7 @@ class FaultsPlan(Section):
     )
     largest_change: PositiveFloat | None = Field(
         None,
-        description="norm of one change of a round that is still taken, in simulations, too; larger ones are refused",
+        description="norm of one change of the operator that is still taken, in simulations, too; larger ones are refused",
     )
 
     def enough(self, asked: int) -> int:
