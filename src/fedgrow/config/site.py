@@ -23,7 +23,7 @@ class LimitsPlan(Section):
     rounds: PositiveInt = Field(100, description="that may be trained or evaluated")
     examples: PositiveInt = Field(
         16,
-        description="that a round has to train Global-LiGO on, at least: steps x batch size, of which each holds no example twice",
+        description="that a round has to train Global-LiGO on (steps x batch size; a batch holds none twice), at least",
     )
     hours: PositiveFloat = Field(7 * 24.0, description="from the first approval to the last step of training")
     megabytes: PositiveFloat = Field(
