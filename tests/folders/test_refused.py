@@ -30,9 +30,9 @@ def test_bad_targets_methods_and_models_are_refused(tmp_path):
     refused(ShapeError, "cannot grow layers from 2 to 1", small, "layers=1", out=out)
     refused(FedgrowError, "method 'magic' is unknown; choose from exact", small, "layers=3", "magic", out=out)
     refused(FedgrowError, "no Hugging Face folder or reachable hub id", "no/such", "layers=3", out=out)
-    for seed in (-1, 2**62):
+    for seed in (-1, 2**62, None, "3", True, 2.0):
         refused(
-            FedgrowError, f"seed: {seed}; give a whole number from 0", small, "layers=3", out=out, seed=seed
+            FedgrowError, f"seed: {seed!r}; give a whole number from 0", small, "layers=3", out=out, seed=seed
         )
     for wrapped in (torch.nn.Linear(2, 2), torch.nn.DataParallel(load_model(small, CAUSAL)[0])):
         words = f"{type(wrapped).__name__} is no model of transformers; give a folder"

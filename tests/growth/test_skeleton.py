@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from fedgrow.architectures import Shape, read
+from fedgrow.architectures import Shape, families, read
 from fedgrow.growth import grow, stack
 from fedgrow.growth.skeleton import skeleton
-from tests import tiny
+from tests import tiny, zoo
 from tests.growth.growing import SMALL, grown_config, materialise, stages, started
 
 MIDDLE = Shape(layers=3, width=16, heads=4, ffn=20)
@@ -37,6 +37,21 @@ def test_the_logits_are_those_of_the_materialised_model(name, kinds, tied):
         logits = functional_call(module, tensors, (), tiny.inputs(name)).logits
     expected = tiny.logits(materialise(small, operators), tiny.inputs(name))
     torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "head"), zoo.NAMES)
+def test_of_every_family_and_head_the_outputs_are_those_of_the_materialised_model(name, head):
+    family = families()[name]
+    small = zoo.model(family, head, zoo.small_shape(family))
+    middle, large = (zoo.small_shape(family, heads=heads, ffn=24, layers=3) for heads in (4, 8))
+    rotary = {"rotary": read(small).shape.rotary}
+    steps = stages(read(small), [shape.model_copy(update=rotary) for shape in (middle, large)])
+    operators = [started(step, kind) for step, kind in zip(steps, ("tied", "low-rank"), strict=True)]
+    tensors, module = factored(small, operators)
+    batch = zoo.inputs(family, head)
+    with torch.no_grad():
+        found = zoo.outputs(lambda **given: functional_call(module, tensors, (), given), batch)
+    torch.testing.assert_close(found, zoo.outputs(materialise(small, operators), batch), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bert", "bert-mlm", "gpt2", "gpt2-classify"])

@@ -8,6 +8,7 @@ leave as factors become linear layers whose activations meet the maps.
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fedgrow.architectures import Reading
@@ -18,18 +19,23 @@ from fedgrow.growth.paths import Path, Paths
 
 
 class LookupThenMap(nn.Module):
-    """An embedding of the large width: look up in the small table, then map."""
+    """An embedding of the large width: look up in the small table, then map.
+
+    Args:
+        scale: what the embedding that it stands for multiplies its rows by (Gemma's: the root of the large width).
+    """
 
     small: Tensor
     map: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
-        self.small, self.map = later(), later()
+        self.small, self.map, self.scale = later(), later(), scale
 
     def forward(self, ids: Tensor) -> Tensor:
         """Embed token ids: (batch, length) to (batch, length, large width)."""
-        return nn.functional.embedding(ids, self.small) @ self.map.mT
+        rows = nn.functional.embedding(ids, self.small) @ self.map.mT
+        return rows if self.scale == 1 else rows * self.scale
 
 
 class MapThenProject(LookupThenMap):
@@ -56,11 +62,13 @@ def skeleton(reading: Reading, config: Any, paths: Paths | None = None) -> nn.Mo
     tables = [s.name for s in reading.specs if is_vocabulary_table(s)]
     for name in [*tables, *(t for t, source in reading.tied.items() if source in tables)]:
         old = model.get_submodule(name.removesuffix(".weight"))
-        new = LookupThenMap() if isinstance(old, nn.Embedding) else MapThenProject(old.bias is not None)
-        _replace(model, name, new)
+        if isinstance(old, nn.Embedding):
+            _replace(model, name, LookupThenMap(_scale(old)))
+        else:
+            _replace(model, name, MapThenProject(old.bias is not None))
     if paths and paths.chosen:
         recent = Recent()
-        for name, path in _by_layer(reading, model, paths).items():
+        for name, path in _by_layer(model, paths).items():
             old = model.get_submodule(name.removesuffix(".weight"))
             bias = getattr(old, "bias", None) is not None
             _replace(model, name, Factored(path, bias=bias, recent=recent))
@@ -68,7 +76,12 @@ def skeleton(reading: Reading, config: Any, paths: Paths | None = None) -> nn.Mo
     return model
 
 
-def _by_layer(reading: Reading, model: nn.Module, paths: Paths) -> Mapping[str, Path]:
+def _scale(embedding: nn.Embedding) -> float:
+    """Return what an embedding multiplies its rows by, as transformers rounds it: to float32."""
+    return float(torch.tensor(getattr(embedding, "scalar_embed_scale", 1.0)))
+
+
+def _by_layer(model: nn.Module, paths: Paths) -> Mapping[str, Path]:
     named = dict(model.named_parameters())
     found = {}
     for name, path in paths.chosen.items():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -138,12 +139,13 @@ def plan_growth(
     """
     if method not in INITIALISERS:
         raise FedgrowError(f"method {method!r} is unknown; choose from {', '.join(INITIALISERS)}")
-    if seed not in SEEDS:
-        raise FedgrowError(f"seed: {seed}; give a whole number from 0 to {SEEDS[-1]}")
+    given: object = seed  # Python's own types and numpy's; a range is slow to look for anything else in
+    if isinstance(given, bool) or not isinstance(given, Integral) or int(given) not in SEEDS:
+        raise FedgrowError(f"seed: {seed!r}; give a whole number from 0 to {SEEDS[-1]}")
     small = small_model(model) if isinstance(model, nn.Module) else open_small(model)
     reading = small.reading
     shape = complete(reading.family, reading.shape, target)
-    operator = Drawn(Stage(reading.family, reading.shape, shape), start=method, seed=seed)
+    operator = Drawn(Stage(reading.family, reading.shape, shape), start=method, seed=int(seed))
     config = operator.stage.config(small.config)
     config.dtype = small.dtype
     return GrowthPlan(small, operator, config, planned(reading, small.tensors, shape))
