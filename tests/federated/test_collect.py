@@ -14,7 +14,7 @@ from fedgrow.errors import FedgrowError
 from fedgrow.exchange.contract import GROW, Contract
 from fedgrow.exchange.packing import packed
 from fedgrow.exchange.records import to_record
-from fedgrow.exchange.wire import LOST, become_server, error_reply
+from fedgrow.exchange.wire import LOST, UNREADABLE, become_server, error_reply
 from fedgrow.federated import collect
 from fedgrow.federated.collect import Collector
 
@@ -85,6 +85,8 @@ def reply(message: Message, node: int, word: str) -> Message:
         return error_reply(ValueError("x"), message)
     if word == "lost":
         return Message(Error(LOST[-1], "x"), reply_to=message)
+    if word == "no message":
+        return Message(Error(UNREADABLE, ""), reply_to=message)
     value = {"infinite": np.inf}.get(word, 1.0)
     shape = (3, 2) if word == "wrong" else (2, 2)
     who = node - 1000 + (word == "someone else")
@@ -186,6 +188,7 @@ def test_strict_asks_the_silent_again_before_it_gives_up():
     [
         ("not packed", 5, r"arrays \['map/U'\] are not packed"),
         ("wrong", 5, r"array 'map/U' is .*\(3, 2\)"),
+        ("no message", 5, "what it answered is no message"),
         ("error", 50, r"the site could not answer \(code 2\)"),
     ],
 )
